@@ -1,0 +1,54 @@
+//! `cargo xtask`: brings PaaSTech up on this machine, makes what it needs from packages, and runs every test.
+
+mod apt;
+mod engine;
+mod http;
+mod interrupt;
+mod paths;
+mod process;
+mod progress;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Brings PaaSTech up on this machine, makes what it needs from packages, and runs every test.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:\n  \
+    cargo xtask engine         # a container engine, installed when there is none";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Finds the container engine; installs and starts it when there is none (root)
+    Engine,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(code) => code,
+        Err(_) if interrupt::happened() => ExitCode::from(interrupt::EXIT_CODE),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode> {
+    interrupt::listen()?;
+    match arguments.command {
+        Command::Engine => {
+            let engine = engine::ensure().await?;
+            println!("engine {} answers at {}", engine.version, engine.socket.display());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
