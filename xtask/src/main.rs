@@ -1,6 +1,7 @@
 //! `cargo xtask`: brings PaaSTech up on this machine, makes what it needs from packages, and runs every test.
 
 mod apt;
+mod base_image;
 mod engine;
 mod http;
 mod interrupt;
@@ -22,12 +23,15 @@ struct Arguments {
 }
 
 const EXAMPLES: &str = "Examples:\n  \
-    cargo xtask engine         # a container engine, installed when there is none";
+    cargo xtask engine         # a container engine, installed when there is none\n  \
+    cargo xtask base-image     # the image that samples/hello begins from";
 
 #[derive(Subcommand)]
 enum Command {
     /// Finds the container engine; installs and starts it when there is none (root)
     Engine,
+    /// Makes the image paastech/base:12 from Debian's packages unless the engine has it (root)
+    BaseImage,
 }
 
 #[tokio::main]
@@ -48,6 +52,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Engine => {
             let engine = engine::ensure().await?;
             println!("engine {} answers at {}", engine.version, engine.socket.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::BaseImage => {
+            base_image::ensure(&engine::ensure().await?).await?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -1,0 +1,128 @@
+//! Opening a database and beginning transactions on it.
+
+use std::{sync::Once, time::Duration};
+
+use sqlx::{
+    Any, AnyPool, Executor as _, Transaction,
+    any::{AnyPoolOptions, install_default_drivers},
+    migrate::Migrator,
+};
+
+use crate::DbError;
+
+/// One unit of work; rolled back when dropped.
+pub type Tx = Transaction<'static, Any>;
+
+/// Which database is behind the handle. Nothing but the lease claim asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// A file; one writer at a time.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// A handle; clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Database {
+    backend: Backend,
+    /// SQLite: a single connection, so that writers queue here and not in the file's lock.
+    writer: AnyPool,
+    reader: AnyPool,
+}
+
+static DRIVERS: Once = Once::new();
+
+impl Database {
+    /// Opens `sqlite:…` or `postgres:…` and brings its schema up to date.
+    ///
+    /// # Errors
+    /// An unknown kind of address, no connection, or a failed migration.
+    pub async fn open(address: &str, migrator: &Migrator) -> Result<Self, DbError> {
+        DRIVERS.call_once(install_default_drivers);
+        let database = match address.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => {
+                let writer = sqlite_pool(1).connect(address).await?;
+                Self { backend: Backend::Sqlite, writer, reader: sqlite_pool(4).connect(address).await? }
+            }
+            Some("postgres" | "postgresql") => {
+                let pool = postgres_pool().connect(address).await?;
+                Self { backend: Backend::Postgres, writer: pool.clone(), reader: pool }
+            }
+            _ => return Err(DbError::Address),
+        };
+        migrator.run(&database.writer).await?;
+        Ok(database)
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// A transaction that may write. On SQLite it takes the write lock at once, so that reading first is safe.
+    ///
+    /// # Errors
+    /// No connection within the pool's time.
+    pub async fn begin(&self) -> Result<Tx, DbError> {
+        Ok(match self.backend {
+            Backend::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await?,
+            Backend::Postgres => self.writer.begin().await?,
+        })
+    }
+
+    /// A transaction that only reads.
+    ///
+    /// # Errors
+    /// No connection within the pool's time.
+    pub async fn read(&self) -> Result<Tx, DbError> {
+        Ok(self.reader.begin().await?)
+    }
+
+    /// Whether it answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.reader.execute("SELECT 1").await?;
+        Ok(())
+    }
+
+    /// Closes every connection; on SQLite the log is folded into the file.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn sqlite_pool(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(10)).after_connect(
+        |connection, _| {
+            Box::pin(async move {
+                connection
+                    .execute(
+                        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                         PRAGMA busy_timeout = 5000;",
+                    )
+                    .await?;
+                Ok(())
+            })
+        },
+    )
+}
+
+fn postgres_pool() -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(10).acquire_timeout(Duration::from_secs(5)).after_connect(
+        |connection, _| {
+            Box::pin(async move {
+                connection
+                    .execute(
+                        "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s';",
+                    )
+                    .await?;
+                Ok(())
+            })
+        },
+    )
+}

@@ -1,0 +1,130 @@
+//! Configuration in layers, later wins: defaults < file < environment `PAASTECH__SECTION__KEY` < flags.
+//! Unknown keys are errors: every configuration struct carries `deny_unknown_fields`.
+
+use std::{fmt, fs, io, path::Path};
+
+use config::{Config, Environment, File, FileFormat};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+
+/// Why a configuration could not be had; names the file or key.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file named on the command line cannot be read.
+    #[error("configuration file {path}: {source}")]
+    File {
+        /// The path as given.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A key is unknown, or its value is of the wrong type.
+    #[error("configuration: {0}")]
+    Value(#[from] config::ConfigError),
+    /// The merged configuration cannot be printed.
+    #[error("configuration cannot be printed: {0}")]
+    Print(#[from] toml::ser::Error),
+}
+
+/// Merges the layers into `T`. `flags` are pairs of a dotted key (`api.listen`) and its value.
+///
+/// # Errors
+/// An unreadable file, an unknown key, or a value of the wrong type.
+pub fn load<T: DeserializeOwned>(file: Option<&Path>, flags: &[(&str, String)]) -> Result<T, ConfigError> {
+    let mut builder = Config::builder();
+    if let Some(path) = file {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::File { path: path.display().to_string(), source })?;
+        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+    }
+    let environment = Environment::with_prefix("PAASTECH").prefix_separator("__").separator("__");
+    builder = builder.add_source(environment);
+    for (key, value) in flags {
+        builder = builder.set_override(*key, value.clone())?;
+    }
+    Ok(builder.build()?.try_deserialize()?)
+}
+
+/// The merged configuration as TOML, secrets redacted: what `--check-config` prints.
+///
+/// # Errors
+/// A configuration that TOML cannot express.
+pub fn print<T: Serialize>(config: &T) -> Result<String, ConfigError> {
+    Ok(toml::to_string_pretty(config)?)
+}
+
+/// A value that neither `Debug` nor `Serialize` shows.
+#[derive(Clone, Default)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(SecretString::from(text.into()))
+    }
+
+    /// The value, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("[redacted]")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Sample {
+        listen: String,
+        limit: u32,
+        key: Secret,
+    }
+
+    impl Default for Sample {
+        fn default() -> Self {
+            Self { listen: "127.0.0.1:1".to_owned(), limit: 3, key: Secret::new("k") }
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("c.toml");
+        fs::write(&path, "listen = \"file\"\nlimit = 4\n").expect("a file");
+        let sample: Sample = load(Some(&path), &[("limit", "5".to_owned())]).expect("loads");
+        assert_eq!((sample.listen.as_str(), sample.limit), ("file", 5));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = load::<Sample>(None, &[("lisen", "x".to_owned())]).expect_err("refused");
+        assert!(error.to_string().contains("lisen"), "{error}");
+    }
+
+    #[test]
+    fn printing_hides_secrets() {
+        let text = print(&Sample { key: Secret::new("hunter2"), ..Sample::default() }).expect("prints");
+        assert!(text.contains("[redacted]") && !text.contains("hunter2"), "{text}");
+        assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
+    }
+}

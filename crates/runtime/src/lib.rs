@@ -1,0 +1,14 @@
+//! What every process of ours does the same way: configuration, log, clock, calls between services, start and stop.
+
+pub mod clock;
+pub mod config;
+pub mod serve;
+pub mod shutdown;
+pub mod telemetry;
+pub mod trace;
+pub mod transport;
+
+pub use clock::Clock;
+pub use config::Secret;
+pub use shutdown::Shutdown;
+pub use transport::{Neighbour, Transport};
