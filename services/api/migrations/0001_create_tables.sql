@@ -150,6 +150,7 @@ CREATE TABLE release (
   operation_id TEXT,
   created_by TEXT REFERENCES account (id),
   created_at BIGINT NOT NULL,
+  deployed_at BIGINT,
   UNIQUE (project_id, seq)
 );
 
@@ -164,6 +165,8 @@ CREATE TABLE operation (
   step_version BIGINT NOT NULL DEFAULT 1,
   step_data TEXT NOT NULL DEFAULT '{}',
   input TEXT NOT NULL,
+  commit_oid TEXT,
+  release_id TEXT,
   attempt BIGINT NOT NULL DEFAULT 0,
   next_run_at BIGINT NOT NULL,
   deadline_at BIGINT NOT NULL,
@@ -233,12 +236,6 @@ CREATE TABLE idempotency (
   PRIMARY KEY (account_id, key)
 );
 
-CREATE TABLE lease (
-  name TEXT NOT NULL PRIMARY KEY,
-  holder TEXT NOT NULL,
-  epoch BIGINT NOT NULL,
-  expires_at BIGINT NOT NULL
-);
 
 INSERT INTO role (id, name, scope) VALUES
   ('00000000-0000-7000-8000-000000000001', 'owner', 'project'),

@@ -1,0 +1,195 @@
+//! The operation engine: claims accepted operations and carries them, step by step, to a terminal state.
+//!
+//! A step looks first, acts, and is recorded with its event in one transaction; a process that dies at any point is
+//! followed by one that repeats at most that step. Before the commit point a failure is undone, after it the
+//! operation only goes forward.
+
+mod build;
+mod delete;
+mod deploy;
+mod halt;
+pub(crate) mod log;
+mod ref_scan;
+mod rollout;
+mod run;
+mod step;
+mod submit;
+
+use std::{sync::Arc, time::Duration};
+
+use paastech_db::{Backend, Database, DbError};
+use paastech_proto::{
+    git::git_controller_client::GitControllerClient, pomegranate::pomegranate_client::PomegranateClient,
+};
+use paastech_runtime::{Clock, Shutdown, Transport};
+use paastech_types::ProjectId;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+pub(crate) use self::{
+    build::Followers,
+    ref_scan::on_head,
+    submit::{Input, NewOperation, cancel, submit},
+};
+use crate::{secrets::Vault, store::operation};
+
+/// How long things may take.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineConfig {
+    /// Operations that run at one time.
+    pub workers: usize,
+    /// From accepted to terminal, builds and deployments alike.
+    pub operation_deadline_seconds: u32,
+    /// One build.
+    pub build_timeout_seconds: u32,
+    /// From the start of a new container until its app answers.
+    pub ready_timeout_seconds: u32,
+    /// From an open gate until the proxy routes.
+    pub confirm_timeout_seconds: u32,
+    /// How long the old release still serves what it has begun, before SIGTERM.
+    pub drain_seconds: u32,
+    /// From SIGTERM to SIGKILL.
+    pub stop_grace_seconds: u32,
+    /// How often refs are compared with what was deployed.
+    pub ref_scan_seconds: u32,
+    /// Releases whose images are kept per project.
+    pub kept_releases: u32,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            workers: 8,
+            operation_deadline_seconds: 3600,
+            build_timeout_seconds: 900,
+            ready_timeout_seconds: 60,
+            confirm_timeout_seconds: 30,
+            drain_seconds: 5,
+            stop_grace_seconds: 10,
+            ref_scan_seconds: 30,
+            kept_releases: 10,
+        }
+    }
+}
+
+/// What the engine works with.
+pub(crate) struct Parts {
+    pub(crate) config: EngineConfig,
+    pub(crate) db: Database,
+    pub(crate) clock: Clock,
+    pub(crate) git: GitControllerClient<Transport>,
+    pub(crate) pomegranate: PomegranateClient<Transport>,
+    pub(crate) vault: Vault,
+    pub(crate) logs: log::Logs,
+    pub(crate) domain: String,
+    /// The address of a project's app.
+    pub(crate) app_url: Arc<dyn Fn(ProjectId) -> String + Send + Sync>,
+}
+
+/// A handle; clones share it.
+#[derive(Clone)]
+pub(crate) struct Engine {
+    parts: Arc<Parts>,
+    holder: Arc<str>,
+    wake: Arc<Notify>,
+    /// Told whenever an operation's row changes, so that followers look again.
+    changed: Arc<Notify>,
+    pub(crate) followers: Followers,
+}
+
+impl std::ops::Deref for Engine {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let holder = uuid::Uuid::new_v4().to_string().into();
+        Self {
+            parts: Arc::new(parts),
+            holder,
+            wake: Arc::default(),
+            changed: Arc::default(),
+            followers: Followers::default(),
+        }
+    }
+
+    /// Says that there is something to claim. Lost calls cost at most one poll.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+        self.changed.notify_waiters();
+    }
+
+    /// Until some operation has changed, or a second has passed.
+    pub(crate) async fn changed(&self) {
+        drop(tokio::time::timeout(Duration::from_secs(1), self.changed.notified()).await);
+    }
+
+    /// Claims and runs until the drain. Operations under way are left to whoever claims them next.
+    pub(crate) async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        if self.db.backend() == Backend::Sqlite {
+            let mut tx = self.db.begin().await?;
+            operation::free_claims(&mut tx).await?;
+            tx.commit().await.map_err(DbError::from)?;
+        }
+        let slots = Arc::new(tokio::sync::Semaphore::new(self.config.workers));
+        loop {
+            let slot = tokio::select! {
+                slot = slots.clone().acquire_owned() => slot?,
+                () = shutdown.draining() => return Ok(()),
+            };
+            match self.claim().await {
+                Ok(Some(row)) => {
+                    let engine = self.clone();
+                    let stop = shutdown.clone();
+                    shutdown.track(async move {
+                        run::operation(&engine, row, &stop).await;
+                        drop(slot);
+                        engine.wake();
+                    });
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(error = %error, "operations cannot be claimed"),
+            }
+            drop(slot);
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = shutdown.draining() => return Ok(()),
+            }
+        }
+    }
+
+    async fn claim(&self) -> Result<Option<operation::Row>, DbError> {
+        let mut tx = self.db.begin().await?;
+        let claimed = operation::claim(&mut tx, self.db.backend(), &self.holder, self.clock.now_ms()).await;
+        match claimed {
+            Ok(row) => {
+                tx.commit().await?;
+                Ok(row)
+            }
+            // Somebody else was first: the next poll finds what is left.
+            Err(DbError::Duplicate(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Compares refs with deployments, and ends builds whose pusher never came back, until the drain.
+    pub(crate) async fn scan(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let mut every = tokio::time::interval(Duration::from_secs(u64::from(self.config.ref_scan_seconds.max(1))));
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = every.tick() => {}
+                () = shutdown.draining() => return Ok(()),
+            }
+            if let Err(error) = ref_scan::pass(&self).await {
+                tracing::warn!(error = %error, "the scan of refs failed; it is tried again");
+            }
+        }
+    }
+}

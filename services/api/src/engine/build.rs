@@ -1,0 +1,247 @@
+//! Building: Pomegranate runs it, this follows it. Steps of a pushed build: source → start → follow.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use paastech_proto::pomegranate::{
+    BuildOutcome, CancelBuildRequest, DockerfileBuild, FollowBuildRequest, Image, StartBuildRequest,
+    follow_build_response::Event, start_build_request::Method,
+};
+use paastech_types::{ImageRowId, PushId};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    step::{Context, Next, Stop, fail, is_absent, within},
+    submit::Input,
+};
+use crate::store::image;
+
+/// A pusher that has been away this long has gone.
+const ABANDONED: Duration = Duration::from_secs(30);
+
+/// Which pushes have somebody waiting. In memory: after a restart each has [`ABANDONED`] to come back.
+#[derive(Clone, Default)]
+pub(crate) struct Followers(Arc<Mutex<HashMap<PushId, Presence>>>);
+
+struct Presence {
+    following: usize,
+    last_seen: Instant,
+}
+
+/// Somebody waits as long as this lives.
+pub(crate) struct Following {
+    followers: Followers,
+    push: PushId,
+}
+
+impl Followers {
+    pub(crate) fn follow(&self, push: PushId) -> Following {
+        self.with(push, |presence| presence.following += 1);
+        Following { followers: self.clone(), push }
+    }
+
+    pub(crate) fn is_abandoned(&self, push: PushId) -> bool {
+        self.with(push, |presence| presence.following == 0 && presence.last_seen.elapsed() > ABANDONED)
+    }
+
+    pub(crate) fn forget(&self, push: PushId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&push);
+    }
+
+    fn with<T>(&self, push: PushId, act: impl FnOnce(&mut Presence) -> T) -> T {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        act(all.entry(push).or_insert_with(|| Presence { following: 0, last_seen: Instant::now() }))
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.followers.with(self.push, |presence| {
+            presence.following -= 1;
+            presence.last_seen = Instant::now();
+        });
+    }
+}
+
+/// What makes two builds of a project the same: the tree and how it is built.
+pub(crate) fn key(tree: &str) -> String {
+    hex::encode(Sha256::digest(format!("dockerfile\n{tree}")))
+}
+
+/// A step of a pushed build.
+pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
+    let Input::Build { push, commit, tree } = input(context)? else {
+        return Err(fail("internal", "the operation cannot be read"));
+    };
+    let push: PushId = push.parse().map_err(|_| fail("internal", "the operation cannot be read"))?;
+    if context.engine.followers.is_abandoned(push) {
+        return Err(interrupted());
+    }
+    match context.row.step.as_str() {
+        "start" => {
+            let mut tx = context.engine.db.read().await?;
+            let known = image::find(&mut tx, context.project, &key(&tree)).await?;
+            drop(tx);
+            if known.is_some() {
+                context.say("Nothing has changed since this was built: using that image.").await?;
+                return Ok(Next::Done);
+            }
+            match start(context).await {
+                Ok(()) => Ok(Next::Go("follow")),
+                Err(Start::NoSource) => Ok(Next::AwaitSource),
+                Err(Start::Stop(stop)) => Err(stop),
+            }
+        }
+        "follow" => {
+            let followers = context.engine.followers.clone();
+            match follow(context, || followers.is_abandoned(push)).await? {
+                Some(built) => {
+                    record(context, &built, &commit, &tree).await?;
+                    Ok(Next::Done)
+                }
+                None => Ok(Next::Go("start")),
+            }
+        }
+        _ => Ok(Next::AwaitSource),
+    }
+}
+
+pub(crate) async fn undo(context: &mut Context<'_>) -> Result<(), Stop> {
+    let scope = context.scope().await?;
+    let request = CancelBuildRequest { scope, build_id: context.row.id.clone() };
+    context.engine.pomegranate.clone().cancel_build(request).await?;
+    Ok(())
+}
+
+fn interrupted() -> Stop {
+    fail("interrupted", "the push ended before its build: push again")
+}
+
+pub(crate) fn input(context: &Context<'_>) -> Result<Input, Stop> {
+    serde_json::from_str(&context.row.input).map_err(|_| fail("internal", "the operation cannot be read"))
+}
+
+/// Why a build did not start.
+pub(crate) enum Start {
+    NoSource,
+    Stop(Stop),
+}
+
+/// Starts the build of the source that has the operation's id. A repeat finds the one that runs.
+pub(crate) async fn start(context: &mut Context<'_>) -> Result<(), Start> {
+    let scope = context.scope().await.map_err(Start::Stop)?;
+    let request = StartBuildRequest {
+        scope,
+        build_id: context.row.id.clone(),
+        source_id: context.row.id.clone(),
+        method: Some(Method::Dockerfile(DockerfileBuild::default())),
+        timeout_seconds: context.engine.config.build_timeout_seconds,
+        no_cache: false,
+    };
+    match context.engine.pomegranate.clone().start_build(request).await {
+        Ok(_) => Ok(()),
+        Err(status) if is_absent(&status) => {
+            context.log.reset_build();
+            Err(Start::NoSource)
+        }
+        Err(status) => Err(Start::Stop(status.into())),
+    }
+}
+
+/// Copies the build's log to ours until its result. `None`: Pomegranate has lost the build.
+pub(crate) async fn follow(
+    context: &mut Context<'_>,
+    abandoned: impl Fn() -> bool,
+) -> Result<Option<Image>, Stop> {
+    let request = FollowBuildRequest {
+        project_id: context.project.to_string(),
+        build_id: context.row.id.clone(),
+        from_seq: context.log.build_seq() + 1,
+    };
+    let mut events = match context.engine.pomegranate.clone().follow_build(request).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) if is_absent(&status) => {
+            context.log.reset_build();
+            context.say("The build was interrupted and starts again.").await?;
+            return Ok(None);
+        }
+        Err(status) => return Err(status.into()),
+    };
+    let mut check = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        let event = tokio::select! {
+            event = events.message() => event?,
+            _ = check.tick() => {
+                context.check_cancelled().await?;
+                if abandoned() {
+                    return Err(interrupted());
+                }
+                continue;
+            }
+        };
+        match event.and_then(|event| event.event) {
+            Some(Event::Line(line)) => context.log.build_line(line.at_ms, &line.text, line.seq).await?,
+            Some(Event::Result(result)) => {
+                return match (result.outcome(), result.image) {
+                    (BuildOutcome::Succeeded, Some(image)) => Ok(Some(image)),
+                    (BuildOutcome::Internal, _) => Err(Stop::Retry(result.message)),
+                    (BuildOutcome::TimedOut, _) => Err(fail("build_timed_out", result.message)),
+                    (BuildOutcome::Cancelled, _) => Err(fail("cancelled", result.message)),
+                    _ => Err(fail("build_failed", result.message)),
+                };
+            }
+            None => return Err(Stop::Retry("the build's log ended without its result".to_owned())),
+        }
+    }
+}
+
+/// Keeps what was built.
+pub(crate) async fn record(
+    context: &mut Context<'_>,
+    built: &Image,
+    commit: &str,
+    tree: &str,
+) -> Result<(), Stop> {
+    let processes: Vec<_> =
+        built.processes.iter().map(|p| json!({ "name": p.name, "command": p.command })).collect();
+    let mut tx = context.engine.db.begin().await?;
+    let new = image::New {
+        id: ImageRowId::new(),
+        project_id: context.project,
+        build_key: &key(tree),
+        reference: &built.reference,
+        engine_id: &built.id,
+        size_bytes: i64::try_from(built.size_bytes).unwrap_or(i64::MAX),
+        port: i64::from(built.port),
+        processes: &json!(processes).to_string(),
+        commit_oid: commit,
+        tree_oid: tree,
+        now: context.engine.clock.now_ms(),
+    };
+    image::ensure(&mut tx, new).await?;
+    tx.commit().await.map_err(paastech_db::DbError::from)?;
+    context.log.sync().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_with_a_follower_is_not_abandoned() {
+        let followers = Followers::default();
+        let push = PushId::new();
+        let following = followers.follow(push);
+        followers.with(push, |presence| presence.last_seen = Instant::now().checked_sub(ABANDONED * 2).expect("past"));
+        assert!(!followers.is_abandoned(push));
+        drop(following);
+        assert!(!followers.is_abandoned(push), "it has just gone");
+        followers.with(push, |presence| presence.last_seen = Instant::now().checked_sub(ABANDONED * 2).expect("past"));
+        assert!(followers.is_abandoned(push));
+    }
+}

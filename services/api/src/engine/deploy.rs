@@ -1,0 +1,187 @@
+//! Deploying: resolve → (source → build → follow) → release → start → ready → switch → gate → confirm → drain.
+
+use paastech_db::DbError;
+use paastech_proto::{
+    git::{ArchiveRequest, ResolveRevisionRequest},
+    pomegranate::{PutSourceRequest, SourceHeader, put_source_request::Part},
+};
+use paastech_types::ReleaseId;
+use tokio_stream::StreamExt as _;
+
+use super::{
+    build::{self, Start},
+    rollout,
+    step::{Context, Next, Stop, fail, within},
+    submit::Input,
+};
+use crate::store::{desired, image, release};
+
+/// Steps after the commit point.
+pub(crate) const COMMITTED: [&str; 3] = ["gate", "confirm", "drain"];
+
+/// A step of a deployment.
+pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
+    match context.row.step.as_str() {
+        "resolve" => resolve(context).await,
+        "source" => source(context).await,
+        "build" => match build::start(context).await {
+            Ok(()) => Ok(Next::Go("follow")),
+            Err(Start::NoSource) => Ok(Next::Go("source")),
+            Err(Start::Stop(stop)) => Err(stop),
+        },
+        "follow" => follow(context).await,
+        "release" => make_release(context).await,
+        "start" => rollout::start(context).await,
+        "ready" => rollout::await_ready(context).await,
+        "switch" => rollout::switch(context).await,
+        "gate" => rollout::open_gate(context).await,
+        "confirm" => rollout::confirm(context).await,
+        "drain" => rollout::drain(context).await,
+        step => Err(fail("internal", format!("this version knows no step {step}"))),
+    }
+}
+
+pub(crate) async fn undo(context: &mut Context<'_>) -> Result<(), Stop> {
+    if matches!(context.row.step.as_str(), "build" | "follow") {
+        build::undo(context).await?;
+    }
+    if context.row.kind == "start" {
+        return Ok(());
+    }
+    rollout::undo(context).await
+}
+
+/// The commit and tree that are deployed, when a commit is.
+async fn commit_and_tree(context: &Context<'_>) -> Result<Option<(String, String)>, Stop> {
+    let Input::DeployCommit { commit, .. } = build::input(context)? else { return Ok(None) };
+    let request = ResolveRevisionRequest { project_id: context.project.to_string(), revision: commit };
+    let resolved = context.engine.git.clone().resolve_revision(request).await?.into_inner();
+    Ok(Some((resolved.commit, resolved.tree)))
+}
+
+async fn resolve(context: &mut Context<'_>) -> Result<Next, Stop> {
+    let Some((_, tree)) = commit_and_tree(context).await? else { return Ok(Next::Go("release")) };
+    let mut tx = context.engine.db.read().await?;
+    let built = image::find(&mut tx, context.project, &build::key(&tree)).await?;
+    Ok(Next::Go(if built.is_some() { "release" } else { "source" }))
+}
+
+/// Pipes the commit's tree from the git-controller to Pomegranate.
+async fn source(context: &mut Context<'_>) -> Result<Next, Stop> {
+    let Some((commit, _)) = commit_and_tree(context).await? else { return Ok(Next::Go("release")) };
+    let project_id = context.project.to_string();
+    context.say(&format!("Building commit {}", commit.get(..7).unwrap_or(&commit))).await?;
+    let archive = ArchiveRequest { project_id, commit, limits: None };
+    let archive = context.engine.git.clone().archive(archive).await?.into_inner();
+    let header = SourceHeader { scope: context.scope().await?, source_id: context.row.id.clone() };
+    let first = tokio_stream::once(PutSourceRequest { part: Some(Part::Header(header)) });
+    let (broken, mut was_broken) = tokio::sync::mpsc::channel(1);
+    let chunks = archive
+        .map_while(move |chunk| match chunk {
+            Ok(chunk) => Some(PutSourceRequest { part: Some(Part::Chunk(chunk.chunk)) }),
+            Err(status) => {
+                drop(broken.try_send(status));
+                None
+            }
+        })
+        .fuse();
+    let put = context.engine.pomegranate.clone().put_source(within(300, first.chain(chunks))).await;
+    // An archive that broke off looks like a shorter one to whoever receives it.
+    if let Ok(status) = was_broken.try_recv() {
+        return Err(status.into());
+    }
+    put?;
+    Ok(Next::Go("build"))
+}
+
+async fn follow(context: &mut Context<'_>) -> Result<Next, Stop> {
+    let Some(built) = build::follow(context, || false).await? else { return Ok(Next::Go("build")) };
+    let (commit, tree) =
+        commit_and_tree(context).await?.ok_or_else(|| fail("internal", "the operation builds no commit"))?;
+    build::record(context, &built, &commit, &tree).await?;
+    Ok(Next::Go("release"))
+}
+
+/// What a release is made of.
+struct Recipe {
+    image: String,
+    commit: String,
+    configuration: i64,
+    reason: &'static str,
+    rollback_of: Option<String>,
+}
+
+async fn make_release(context: &mut Context<'_>) -> Result<Next, Stop> {
+    let input = build::input(context)?;
+    let from_commit = commit_and_tree(context).await?;
+    let now = context.engine.clock.now_ms();
+    let mut tx = context.engine.db.begin().await?;
+    if let Some(made) = release::find_by_operation(&mut tx, context.project, &context.row.id).await? {
+        context.release = Some(made.id);
+        return Ok(next_after_release(&input));
+    }
+    let project = desired::get(&mut tx, context.project).await?.ok_or(Stop::Lost)?;
+    let recipe = match (&input, from_commit) {
+        (Input::DeployCommit { reason, .. }, Some((commit, tree))) => {
+            let image = image::find(&mut tx, context.project, &build::key(&tree)).await?;
+            let image = image.ok_or_else(|| Stop::Retry("the image is not recorded yet".to_owned()))?;
+            let reason = if reason == "push" { "push" } else { "deployment" };
+            Recipe { image: image.id, commit, configuration: project.configuration_version, reason, rollback_of: None }
+        }
+        (Input::DeployRelease { release, keep_configuration }, _) => {
+            let source = release::get(&mut tx, context.project, release).await?;
+            let source = source.ok_or_else(|| fail("not_found", "the release is gone"))?;
+            if source.deployed_at.is_none() && !keep_configuration {
+                // Recorded and never deployed: this is its deployment, not a copy's.
+                context.release = Some(source.id);
+                return Ok(Next::Go("start"));
+            }
+            let configuration =
+                if *keep_configuration { project.configuration_version } else { source.configuration_version };
+            Recipe {
+                image: source.image_id,
+                commit: source.commit_oid,
+                configuration,
+                reason: "rollback",
+                rollback_of: Some(source.id),
+            }
+        }
+        _ => {
+            let active = project.active_release_id.ok_or_else(|| fail("not_deployed", "nothing is deployed yet"))?;
+            let active = release::get(&mut tx, context.project, &active).await?;
+            let active = active.ok_or_else(|| fail("not_found", "the release is gone"))?;
+            Recipe {
+                image: active.image_id,
+                commit: active.commit_oid,
+                configuration: project.configuration_version,
+                reason: "configuration",
+                rollback_of: None,
+            }
+        }
+    };
+    let new = release::New {
+        id: ReleaseId::new(),
+        project_id: context.project,
+        image_id: &recipe.image,
+        configuration_version: recipe.configuration,
+        commit_oid: &recipe.commit,
+        reason: recipe.reason,
+        rollback_of: recipe.rollback_of.as_deref(),
+        operation_id: &context.row.id,
+        created_by: context.row.created_by.as_deref(),
+        now,
+    };
+    let made = release::insert(&mut tx, new).await?;
+    tx.commit().await.map_err(DbError::from)?;
+    context.release = Some(made.id);
+    let next = next_after_release(&input);
+    if matches!(next, Next::Done) {
+        context.say(&format!("Release v{} is recorded; auto_deploy is off, so it is not deployed.", made.seq)).await?;
+        context.say(&format!("Deploy it with: paastech rollback v{}", made.seq)).await?;
+    }
+    Ok(next)
+}
+
+fn next_after_release(input: &Input) -> Next {
+    if matches!(input, Input::DeployCommit { record_only: true, .. }) { Next::Done } else { Next::Go("start") }
+}

@@ -1,0 +1,87 @@
+//! The scan that heals lost calls: a deploy branch that moved without its deployment gets one, and a build whose
+//! pusher never brought the source ends.
+
+use paastech_db::DbError;
+use paastech_proto::git::ListRefsRequest;
+use paastech_types::ProjectId;
+
+use super::{Engine, NewOperation, submit, submit::Input};
+use crate::store::{
+    desired,
+    operation::{self, End},
+    operation_event,
+};
+
+pub(crate) async fn pass(engine: &Engine) -> anyhow::Result<()> {
+    end_abandoned(engine).await?;
+    let mut tx = engine.db.read().await?;
+    let projects = desired::list_live(&mut tx).await?;
+    drop(tx);
+    for project in projects {
+        let name = format!("refs/heads/{}", project.deploy_branch);
+        let request = ListRefsRequest { project_id: project.id.clone(), prefix: name.clone() };
+        let refs = match engine.git.clone().list_refs(request).await {
+            Ok(answer) => answer.into_inner().refs,
+            Err(status) => {
+                tracing::warn!(project.id = project.id, error = status.message(), "refs cannot be read");
+                continue;
+            }
+        };
+        let Some(head) = refs.into_iter().find(|found| found.name == name) else { continue };
+        if project.head_oid.as_deref() == Some(head.oid.as_str()) {
+            continue;
+        }
+        let id = project.id()?;
+        let mut tx = engine.db.begin().await?;
+        let deploy = on_head(engine, &mut tx, &project, &head.oid, None).await?;
+        tx.commit().await?;
+        if deploy.is_some() {
+            tracing::info!(project.id = %id, commit = head.oid, "a push whose end was lost gets its deployment");
+            engine.wake();
+        }
+    }
+    Ok(())
+}
+
+/// The deploy branch of a project is at `commit`: opens the deployment, once per move. `None`: somebody else has.
+pub(crate) async fn on_head(
+    engine: &Engine,
+    tx: &mut paastech_db::Tx,
+    project: &desired::Row,
+    commit: &str,
+    by: Option<paastech_types::AccountId>,
+) -> Result<Option<operation::Row>, DbError> {
+    let id: ProjectId = project.id()?;
+    if !desired::move_head(tx, id, project.head_oid.as_deref(), commit).await? {
+        return Ok(None);
+    }
+    let input = Input::DeployCommit {
+        commit: commit.to_owned(),
+        reason: "push".to_owned(),
+        record_only: project.auto_deploy == 0,
+    };
+    Ok(Some(submit(engine, tx, NewOperation { project_id: id, input, created_by: by }).await?))
+}
+
+async fn end_abandoned(engine: &Engine) -> Result<(), DbError> {
+    let mut tx = engine.db.read().await?;
+    let waiting = operation::list_waiting_for_source(&mut tx).await?;
+    drop(tx);
+    for row in waiting {
+        let Ok(Input::Build { push, .. }) = serde_json::from_str(&row.input) else { continue };
+        let Ok(push) = push.parse() else { continue };
+        if !engine.followers.is_abandoned(push) {
+            continue;
+        }
+        let reason = super::submit::reason("interrupted", "the push ended before its build: push again");
+        let now = engine.clock.now_ms();
+        let mut tx = engine.db.begin().await?;
+        if operation::finish_queued(&mut tx, row.id()?, End::Failed, &reason, now).await? {
+            operation_event::append(&mut tx, row.id()?, &row.step, "end", now, "{}").await?;
+        }
+        tx.commit().await?;
+        engine.followers.forget(push);
+        engine.wake();
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Accepting an operation: the newest of a lane waits, what waited before it is superseded.
+
+use paastech_db::{DbError, Tx};
+use paastech_types::{AccountId, OperationId, ProjectId};
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use crate::store::{
+    operation::{self, End, Kind, Reason, Row},
+    operation_event,
+};
+
+/// What each kind works from; stored as JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Input {
+    /// A pushed commit's tree, which Pomegranate gets as a source under the operation's id.
+    Build { push: String, commit: String, tree: String },
+    /// A commit of the repository; with `record_only`, a release is made and not deployed.
+    DeployCommit { commit: String, reason: String, record_only: bool },
+    /// An earlier release: its image, and its configuration unless the present one is kept.
+    DeployRelease { release: String, keep_configuration: bool },
+    /// The active release's image under the newest configuration.
+    Reconfigure,
+    Stop,
+    Start,
+    Delete,
+}
+
+impl Input {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Build { .. } => Kind::Build,
+            Self::DeployCommit { .. } | Self::DeployRelease { .. } | Self::Reconfigure => Kind::Deploy,
+            Self::Stop => Kind::Stop,
+            Self::Start => Kind::Start,
+            Self::Delete => Kind::Delete,
+        }
+    }
+
+    fn commit(&self) -> Option<&str> {
+        match self {
+            Self::Build { commit, .. } | Self::DeployCommit { commit, .. } => Some(commit),
+            _ => None,
+        }
+    }
+
+    fn first_step(&self) -> &'static str {
+        match self {
+            Self::Build { .. } => "source",
+            Self::DeployCommit { .. } | Self::DeployRelease { .. } | Self::Reconfigure => "resolve",
+            Self::Stop => "stop",
+            Self::Start => "clear",
+            Self::Delete => "containers",
+        }
+    }
+}
+
+/// An operation to accept.
+pub(crate) struct NewOperation {
+    pub(crate) project_id: ProjectId,
+    pub(crate) input: Input,
+    pub(crate) created_by: Option<AccountId>,
+}
+
+/// Accepts an operation inside the caller's transaction; `Engine::wake` after the commit makes it start at once.
+pub(crate) async fn submit(engine: &Engine, tx: &mut Tx, new: NewOperation) -> Result<Row, DbError> {
+    let kind = new.input.kind();
+    let now = engine.clock.now_ms();
+    for other in operation::list_open(tx, new.project_id, kind.lane()).await? {
+        if kind == Kind::Delete {
+            cancel(engine, tx, &other, "superseded", "the project is being deleted").await?;
+        } else if other.state == "queued" {
+            let reason = reason("superseded", "a newer operation took its place");
+            operation::finish_queued(tx, other.id()?, End::Superseded, &reason, now).await?;
+            operation_event::append(tx, other.id()?, &other.step, "end", now, "{}").await?;
+        }
+    }
+    let id = OperationId::new();
+    let deadline = i64::from(engine.config.operation_deadline_seconds) * 1000;
+    // A build waits for its source; whoever brings it makes the build due.
+    let next_run_at = if kind == Kind::Build { i64::MAX } else { now };
+    let input = serde_json::to_string(&new.input).map_err(|_| DbError::Corrupt("operation input"))?;
+    let row = operation::insert(
+        tx,
+        operation::New {
+            id,
+            project_id: new.project_id,
+            kind,
+            step: new.input.first_step(),
+            input: &input,
+            commit_oid: new.input.commit(),
+            created_by: new.created_by,
+            now,
+            next_run_at,
+            deadline_at: now + deadline,
+        },
+    )
+    .await?;
+    operation_event::append(tx, id, &row.step, "start", now, "{}").await?;
+    Ok(row)
+}
+
+/// Ends a waiting operation, or asks a running one to end. `false`: it has ended already.
+pub(crate) async fn cancel(
+    engine: &Engine,
+    tx: &mut Tx,
+    row: &Row,
+    code: &str,
+    text: &str,
+) -> Result<bool, DbError> {
+    let now = engine.clock.now_ms();
+    let id = row.id()?;
+    if operation::finish_queued(tx, id, End::Cancelled, &reason(code, text), now).await? {
+        operation_event::append(tx, id, &row.step, "end", now, "{}").await?;
+        return Ok(true);
+    }
+    operation::request_cancel(tx, id).await
+}
+
+pub(crate) fn reason(code: &str, text: impl Into<String>) -> Reason {
+    Reason { code: code.to_owned(), text: text.into() }
+}

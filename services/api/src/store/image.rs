@@ -1,0 +1,72 @@
+//! The `image` table: what builds made, found again by what went into them.
+
+use paastech_db::{DbError, Tx};
+use paastech_types::{ImageRowId, ProjectId};
+
+/// A row.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) build_key: String,
+    pub(crate) reference: String,
+    pub(crate) engine_id: String,
+    pub(crate) size_bytes: i64,
+    pub(crate) port: i64,
+    pub(crate) processes: String,
+    pub(crate) commit_oid: String,
+    pub(crate) created_at: i64,
+}
+
+/// What `insert` needs.
+pub(crate) struct New<'a> {
+    pub(crate) id: ImageRowId,
+    pub(crate) project_id: ProjectId,
+    pub(crate) build_key: &'a str,
+    pub(crate) reference: &'a str,
+    pub(crate) engine_id: &'a str,
+    pub(crate) size_bytes: i64,
+    pub(crate) port: i64,
+    pub(crate) processes: &'a str,
+    pub(crate) commit_oid: &'a str,
+    pub(crate) tree_oid: &'a str,
+    pub(crate) now: i64,
+}
+
+const COLUMNS: &str = "id, build_key, reference, engine_id, size_bytes, port, processes, commit_oid, created_at";
+
+/// Inserts the image, or answers with the one that the same inputs made before.
+pub(crate) async fn ensure(tx: &mut Tx, new: New<'_>) -> Result<Row, DbError> {
+    sqlx::query(
+        "INSERT INTO image (id, project_id, build_key, reference, engine_id, size_bytes, port, processes, commit_oid, \
+         tree_oid, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         ON CONFLICT (project_id, build_key) DO UPDATE SET reference = excluded.reference, \
+         engine_id = excluded.engine_id, size_bytes = excluded.size_bytes, port = excluded.port, \
+         processes = excluded.processes",
+    )
+    .bind(new.id.to_string())
+    .bind(new.project_id.to_string())
+    .bind(new.build_key)
+    .bind(new.reference)
+    .bind(new.engine_id)
+    .bind(new.size_bytes)
+    .bind(new.port)
+    .bind(new.processes)
+    .bind(new.commit_oid)
+    .bind(new.tree_oid)
+    .bind(new.now)
+    .execute(&mut **tx)
+    .await?;
+    find(tx, new.project_id, new.build_key).await?.ok_or(DbError::Corrupt("image"))
+}
+
+pub(crate) async fn find(tx: &mut Tx, project: ProjectId, build_key: &str) -> Result<Option<Row>, DbError> {
+    let text = format!("SELECT {COLUMNS} FROM image WHERE project_id = $1 AND build_key = $2");
+    let row = sqlx::query_as(sqlx::AssertSqlSafe(text));
+    Ok(row.bind(project.to_string()).bind(build_key).fetch_optional(&mut **tx).await?)
+}
+
+pub(crate) async fn get(tx: &mut Tx, project: ProjectId, id: &str) -> Result<Option<Row>, DbError> {
+    let text = format!("SELECT {COLUMNS} FROM image WHERE project_id = $1 AND id = $2");
+    let row = sqlx::query_as(sqlx::AssertSqlSafe(text));
+    Ok(row.bind(project.to_string()).bind(id).fetch_optional(&mut **tx).await?)
+}

@@ -1,0 +1,430 @@
+//! The `operation` table: what was accepted, how far it is, and who works on it.
+
+use paastech_db::{Backend, DbError, Tx};
+use paastech_types::{AccountId, OperationId, ProjectId};
+use serde::{Deserialize, Serialize};
+
+/// How long a claim holds without a heartbeat.
+pub(crate) const LEASE_MS: i64 = 15_000;
+
+/// What an operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    Build,
+    Deploy,
+    Stop,
+    Start,
+    Delete,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 5] = [Self::Build, Self::Deploy, Self::Stop, Self::Start, Self::Delete];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Deploy => "deploy",
+            Self::Stop => "stop",
+            Self::Start => "start",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// One operation of a lane runs per project, and one waits.
+    pub(crate) fn lane(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Deploy | Self::Stop | Self::Start | Self::Delete => "deploy",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, DbError> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or(DbError::Corrupt("operation kind"))
+    }
+}
+
+/// The last state of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Done,
+    Failed,
+    Cancelled,
+    Superseded,
+    Quarantined,
+}
+
+impl End {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// A row.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) project_id: String,
+    pub(crate) kind: String,
+    pub(crate) state: String,
+    pub(crate) step: String,
+    pub(crate) step_data: String,
+    pub(crate) input: String,
+    pub(crate) commit_oid: Option<String>,
+    pub(crate) release_id: Option<String>,
+    pub(crate) attempt: i64,
+    pub(crate) deadline_at: i64,
+    pub(crate) lease_owner: Option<String>,
+    pub(crate) fence: i64,
+    pub(crate) cancel_requested: i64,
+    pub(crate) error_code: Option<String>,
+    pub(crate) error_text: Option<String>,
+    pub(crate) created_by: Option<String>,
+    pub(crate) created_at: i64,
+    pub(crate) ended_at: Option<i64>,
+    pub(crate) version: i64,
+}
+
+impl Row {
+    pub(crate) fn id(&self) -> Result<OperationId, DbError> {
+        self.id.parse().map_err(|_| DbError::Corrupt("operation id"))
+    }
+
+    pub(crate) fn project_id(&self) -> Result<ProjectId, DbError> {
+        self.project_id.parse().map_err(|_| DbError::Corrupt("project id"))
+    }
+
+    pub(crate) fn kind(&self) -> Result<Kind, DbError> {
+        Kind::parse(&self.kind)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.state.as_str(), "queued" | "running" | "undoing")
+    }
+}
+
+/// What `insert` needs; ids and times come from the caller.
+pub(crate) struct New<'a> {
+    pub(crate) id: OperationId,
+    pub(crate) project_id: ProjectId,
+    pub(crate) kind: Kind,
+    pub(crate) step: &'a str,
+    pub(crate) input: &'a str,
+    pub(crate) commit_oid: Option<&'a str>,
+    pub(crate) created_by: Option<AccountId>,
+    pub(crate) now: i64,
+    pub(crate) next_run_at: i64,
+    pub(crate) deadline_at: i64,
+}
+
+pub(crate) async fn insert(tx: &mut Tx, new: New<'_>) -> Result<Row, DbError> {
+    let row = sqlx::query_as(
+        "INSERT INTO operation (id, project_id, kind, lane, state, step, input, commit_oid, next_run_at, deadline_at, \
+         created_by, created_at) VALUES ($1, $2, $3, $4, 'queued', $5, $6, $7, $8, $9, $10, $11) RETURNING *",
+    )
+    .bind(new.id.to_string())
+    .bind(new.project_id.to_string())
+    .bind(new.kind.name())
+    .bind(new.kind.lane())
+    .bind(new.step)
+    .bind(new.input)
+    .bind(new.commit_oid)
+    .bind(new.next_run_at)
+    .bind(new.deadline_at)
+    .bind(new.created_by.map(|id| id.to_string()))
+    .bind(new.now)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(row)
+}
+
+pub(crate) async fn get(tx: &mut Tx, id: OperationId) -> Result<Option<Row>, DbError> {
+    let row = sqlx::query_as("SELECT * FROM operation WHERE id = $1");
+    Ok(row.bind(id.to_string()).fetch_optional(&mut **tx).await?)
+}
+
+/// A project's operations, newest first, before the id `before`.
+pub(crate) async fn list(
+    tx: &mut Tx,
+    project: ProjectId,
+    before: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Row>, DbError> {
+    let rows = sqlx::query_as(
+        "SELECT * FROM operation WHERE project_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
+    )
+    .bind(project.to_string())
+    .bind(before.unwrap_or("~"))
+    .bind(limit)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows)
+}
+
+/// The operations of one lane that have not ended, oldest first.
+pub(crate) async fn list_open(tx: &mut Tx, project: ProjectId, lane: &str) -> Result<Vec<Row>, DbError> {
+    let rows = sqlx::query_as(
+        "SELECT * FROM operation WHERE project_id = $1 AND lane = $2 \
+         AND state IN ('queued', 'running', 'undoing') ORDER BY id",
+    )
+    .bind(project.to_string())
+    .bind(lane)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows)
+}
+
+/// The newest deployment of a commit.
+pub(crate) async fn find_deploy(tx: &mut Tx, project: ProjectId, commit: &str) -> Result<Option<Row>, DbError> {
+    let row = sqlx::query_as(
+        "SELECT * FROM operation WHERE project_id = $1 AND kind = 'deploy' AND commit_oid = $2 \
+         ORDER BY id DESC LIMIT 1",
+    )
+    .bind(project.to_string())
+    .bind(commit)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row)
+}
+
+/// Takes the oldest operation that is due and that nobody works on, and raises its project's fence.
+pub(crate) async fn claim(tx: &mut Tx, backend: Backend, holder: &str, now: i64) -> Result<Option<Row>, DbError> {
+    // The one text that differs: PostgreSQL leases by the server's clock, so that the hosts' clocks don't matter.
+    let (clock, lock) = match backend {
+        Backend::Sqlite => ("CAST($1 AS BIGINT)", ""),
+        Backend::Postgres => (
+            "GREATEST(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT), CAST($1 AS BIGINT) * 0)",
+            "FOR UPDATE OF o SKIP LOCKED",
+        ),
+    };
+    let candidate = format!(
+        "SELECT o.id, o.project_id, {clock} AS now FROM operation o WHERE o.state IN ('queued', 'running', 'undoing') \
+         AND o.next_run_at <= {clock} AND (o.lease_expires IS NULL OR o.lease_expires < {clock}) \
+         AND NOT EXISTS (SELECT 1 FROM operation r WHERE r.project_id = o.project_id AND r.lane = o.lane \
+         AND r.id <> o.id AND r.state IN ('running', 'undoing')) ORDER BY o.id LIMIT 1 {lock}"
+    );
+    let found: Option<(String, String, i64)> =
+        sqlx::query_as(sqlx::AssertSqlSafe(candidate)).bind(now).fetch_optional(&mut **tx).await?;
+    let Some((id, project, now)) = found else { return Ok(None) };
+    let (fence,): (i64,) = sqlx::query_as("UPDATE project SET fence = fence + 1 WHERE id = $1 RETURNING fence")
+        .bind(project)
+        .fetch_one(&mut **tx)
+        .await?;
+    let row = sqlx::query_as(
+        "UPDATE operation SET state = CASE WHEN state = 'queued' THEN 'running' ELSE state END, lease_owner = $1, \
+         lease_expires = $2, fence = $3, attempt = attempt + 1, version = version + 1 WHERE id = $4 RETURNING *",
+    )
+    .bind(holder)
+    .bind(now + LEASE_MS)
+    .bind(fence)
+    .bind(id)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(Some(row))
+}
+
+/// Whose claim a write belongs to: a row whose lease has moved on is not touched.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    pub(crate) id: OperationId,
+    pub(crate) holder: String,
+    pub(crate) fence: i64,
+}
+
+/// Prolongs a claim. `false`: it is lost.
+pub(crate) async fn heartbeat(tx: &mut Tx, backend: Backend, claim: &Claim, now: i64) -> Result<bool, DbError> {
+    let clock = match backend {
+        Backend::Sqlite => "CAST($1 AS BIGINT)",
+        Backend::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) + 0 * CAST($1 AS BIGINT)",
+    };
+    let text = format!(
+        "UPDATE operation SET lease_expires = {clock} + {LEASE_MS} WHERE id = $2 AND fence = $3 AND lease_owner = $4"
+    );
+    let done = sqlx::query(sqlx::AssertSqlSafe(text))
+        .bind(now)
+        .bind(claim.id.to_string())
+        .bind(claim.fence)
+        .bind(&claim.holder)
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The project's fence, if the claim still holds: what a mutating call carries.
+pub(crate) async fn fence(tx: &mut Tx, claim: &Claim) -> Result<Option<i64>, DbError> {
+    let row: Option<(i64,)> = sqlx::query_as(
+        "SELECT p.fence FROM operation o JOIN project p ON p.id = o.project_id \
+         WHERE o.id = $1 AND o.fence = $2 AND o.lease_owner = $3",
+    )
+    .bind(claim.id.to_string())
+    .bind(claim.fence)
+    .bind(&claim.holder)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(|(fence,)| fence))
+}
+
+/// Where a claimed operation goes next.
+pub(crate) struct Progress<'a> {
+    pub(crate) state: &'a str,
+    pub(crate) step: &'a str,
+    pub(crate) step_data: &'a str,
+    pub(crate) release_id: Option<&'a str>,
+}
+
+/// Records the next step and resets the attempts. `false`: the claim is lost.
+pub(crate) async fn advance(tx: &mut Tx, claim: &Claim, next: Progress<'_>) -> Result<bool, DbError> {
+    let done = sqlx::query(
+        "UPDATE operation SET state = $1, step = $2, step_data = $3, release_id = COALESCE($4, release_id), \
+         attempt = 1, version = version + 1 WHERE id = $5 AND fence = $6 AND lease_owner = $7",
+    )
+    .bind(next.state)
+    .bind(next.step)
+    .bind(next.step_data)
+    .bind(next.release_id)
+    .bind(claim.id.to_string())
+    .bind(claim.fence)
+    .bind(&claim.holder)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Lets go of a claim until `next_run_at`; a build that waits for its source goes back to `queued`.
+pub(crate) async fn release(tx: &mut Tx, claim: &Claim, state: &str, step: &str, at: i64) -> Result<bool, DbError> {
+    let done = sqlx::query(
+        "UPDATE operation SET state = $1, step = $2, next_run_at = $3, lease_owner = NULL, lease_expires = NULL, \
+         version = version + 1 WHERE id = $4 AND fence = $5 AND lease_owner = $6",
+    )
+    .bind(state)
+    .bind(step)
+    .bind(at)
+    .bind(claim.id.to_string())
+    .bind(claim.fence)
+    .bind(&claim.holder)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Why an operation did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reason {
+    pub(crate) code: String,
+    pub(crate) text: String,
+}
+
+/// Ends a claimed operation. `false`: the claim is lost.
+pub(crate) async fn finish(
+    tx: &mut Tx,
+    claim: &Claim,
+    end: End,
+    reason: Option<&Reason>,
+    now: i64,
+) -> Result<bool, DbError> {
+    let done = sqlx::query(
+        "UPDATE operation SET state = $1, error_code = $2, error_text = $3, ended_at = $4, lease_owner = NULL, \
+         lease_expires = NULL, version = version + 1 WHERE id = $5 AND fence = $6 AND lease_owner = $7",
+    )
+    .bind(end.name())
+    .bind(reason.map(|reason| reason.code.as_str()))
+    .bind(reason.map(|reason| reason.text.as_str()))
+    .bind(now)
+    .bind(claim.id.to_string())
+    .bind(claim.fence)
+    .bind(&claim.holder)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends an operation that nobody has claimed. `false`: somebody has, or it has ended.
+pub(crate) async fn finish_queued(
+    tx: &mut Tx,
+    id: OperationId,
+    end: End,
+    reason: &Reason,
+    now: i64,
+) -> Result<bool, DbError> {
+    let done = sqlx::query(
+        "UPDATE operation SET state = $1, error_code = $2, error_text = $3, ended_at = $4, version = version + 1 \
+         WHERE id = $5 AND state = 'queued'",
+    )
+    .bind(end.name())
+    .bind(&reason.code)
+    .bind(&reason.text)
+    .bind(now)
+    .bind(id.to_string())
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Records why undoing began, for the end to come.
+pub(crate) async fn set_reason(tx: &mut Tx, claim: &Claim, reason: &Reason) -> Result<bool, DbError> {
+    let done = sqlx::query(
+        "UPDATE operation SET error_code = $1, error_text = $2 WHERE id = $3 AND fence = $4 AND lease_owner = $5",
+    )
+    .bind(&reason.code)
+    .bind(&reason.text)
+    .bind(claim.id.to_string())
+    .bind(claim.fence)
+    .bind(&claim.holder)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Asks whoever runs the operation to end it; the code says why.
+pub(crate) async fn request_cancel(tx: &mut Tx, id: OperationId) -> Result<bool, DbError> {
+    let done = sqlx::query(
+        "UPDATE operation SET cancel_requested = 1, version = version + 1 \
+         WHERE id = $1 AND state IN ('running', 'undoing', 'queued')",
+    )
+    .bind(id.to_string())
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Makes a waiting operation due now, at `step`, with the input that it waited for.
+pub(crate) async fn make_due(
+    tx: &mut Tx,
+    id: OperationId,
+    step: &str,
+    input: &str,
+    now: i64,
+) -> Result<bool, DbError> {
+    let done = sqlx::query(
+        "UPDATE operation SET step = $1, input = $2, next_run_at = $3, version = version + 1 \
+         WHERE id = $4 AND state = 'queued'",
+    )
+    .bind(step)
+    .bind(input)
+    .bind(now)
+    .bind(id.to_string())
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Builds that wait for their source.
+pub(crate) async fn list_waiting_for_source(tx: &mut Tx) -> Result<Vec<Row>, DbError> {
+    let rows = sqlx::query_as("SELECT * FROM operation WHERE state = 'queued' AND step = 'source'");
+    Ok(rows.fetch_all(&mut **tx).await?)
+}
+
+/// Frees every claim: on SQLite, where this process is the only one, whoever held one is dead.
+pub(crate) async fn free_claims(tx: &mut Tx) -> Result<u64, DbError> {
+    let freed = sqlx::query(
+        "UPDATE operation SET lease_owner = NULL, lease_expires = NULL \
+         WHERE state IN ('running', 'undoing') AND lease_owner IS NOT NULL",
+    );
+    Ok(freed.execute(&mut **tx).await?.rows_affected())
+}
