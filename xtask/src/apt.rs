@@ -113,7 +113,9 @@ pub(crate) fn mirror(suite: &str) -> Result<Mirror> {
         .iter()
         .filter_map(|file| Some((file.extension()? == "sources", fs::read_to_string(file).ok()?)))
         .find_map(|(deb822, text)| if deb822 { in_deb822(&text, suite) } else { in_one_line(&text, suite) })
-        .with_context(|| format!("apt's sources name no mirror of Debian {suite}: add one to /etc/apt/sources.list"))
+        .with_context(|| {
+            format!("apt's sources name no mirror of Debian {suite}: add one to /etc/apt/sources.list")
+        })
 }
 
 fn in_one_line(text: &str, suite: &str) -> Option<Mirror> {
@@ -138,7 +140,9 @@ fn in_deb822(text: &str, suite: &str) -> Option<Mirror> {
                 key.eq_ignore_ascii_case(name).then(|| value.trim())
             })
         };
-        let has = |name: &str, word: &str| field(name).is_some_and(|text| text.split_whitespace().any(|w| w == word));
+        let has = |name: &str, word: &str| {
+            field(name).is_some_and(|text| text.split_whitespace().any(|w| w == word))
+        };
         let enabled = field("Enabled").is_none_or(|value| value != "no");
         let fits = enabled && has("Types", "deb") && has("Suites", suite) && has("Components", "main");
         debian(field("URIs")?.split_whitespace().next()?, fits, field("Signed-By"))

@@ -50,7 +50,10 @@ pub(crate) async fn ensure(engine: &Engine) -> Result<()> {
         step.skip("the engine has it");
         return Ok(());
     }
-    ensure!(root, "the engine has no image {IMAGE}, and making it needs root: run `sudo cargo xtask base-image` once");
+    ensure!(
+        root,
+        "the engine has no image {IMAGE}, and making it needs root: run `sudo cargo xtask base-image` once"
+    );
     let mirror = apt::mirror(SUITE)?;
     let bundle = fs::read(CA_BUNDLE).unwrap_or_default();
     let key = key(&mirror, &bundle);
@@ -115,8 +118,9 @@ async fn debootstrap(mirror: &Mirror, root: &Path, log: &Path) -> Result<()> {
 }
 
 async fn pack(root: &Path, to: &Path) -> Result<()> {
-    let exclude = ["./dev/*", "./proc/*", "./sys/*", "./debootstrap", "./var/cache/apt/*", "./var/lib/apt/lists/*"]
-        .map(|pattern| format!("--exclude={pattern}"));
+    let exclude =
+        ["./dev/*", "./proc/*", "./sys/*", "./debootstrap", "./var/cache/apt/*", "./var/lib/apt/lists/*"]
+            .map(|pattern| format!("--exclude={pattern}"));
     let mut command = process::argv(["tar", "--create", "--numeric-owner", "--sort=name"]);
     command.args(exclude).arg("--directory").arg(root).arg("--file").arg(to).arg(".");
     process::stdout(&mut command).await.map(drop)

@@ -51,7 +51,10 @@ pub(crate) async fn ensure() -> Result<Engine> {
         return Ok(engine);
     }
     if socket != Path::new(SOCKET) {
-        bail!("no engine answers at {}, which DOCKER_HOST names: start it or unset DOCKER_HOST", socket.display());
+        bail!(
+            "no engine answers at {}, which DOCKER_HOST names: start it or unset DOCKER_HOST",
+            socket.display()
+        );
     }
     if !geteuid().is_root() {
         bail!(
@@ -73,7 +76,9 @@ fn socket() -> Result<PathBuf> {
     let Some(host) = paths::env("DOCKER_HOST") else { return Ok(PathBuf::from(SOCKET)) };
     let host = host.to_string_lossy().into_owned();
     let path = host.strip_prefix("unix://");
-    Ok(PathBuf::from(path.with_context(|| format!("DOCKER_HOST is {host}: only unix:// sockets are supported"))?))
+    Ok(PathBuf::from(
+        path.with_context(|| format!("DOCKER_HOST is {host}: only unix:// sockets are supported"))?,
+    ))
 }
 
 async fn ask(socket: &Path) -> Result<Option<Engine>> {
@@ -155,7 +160,11 @@ mod tests {
 
     #[test]
     fn api_versions_compare_as_numbers() {
-        assert!(api_at_least("1.41", API_FLOOR) && api_at_least("1.100", API_FLOOR) && api_at_least("2.0", API_FLOOR));
+        assert!(
+            api_at_least("1.41", API_FLOOR)
+                && api_at_least("1.100", API_FLOOR)
+                && api_at_least("2.0", API_FLOOR)
+        );
         assert!(!api_at_least("1.9", API_FLOOR) && !api_at_least("junk", API_FLOOR));
     }
 

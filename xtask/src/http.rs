@@ -79,7 +79,8 @@ impl Server {
         match self {
             Self::Unix(path) => {
                 let stream = UnixStream::connect(path).await;
-                exchange(stream.with_context(|| format!("cannot connect to {}", path.display()))?, request).await
+                exchange(stream.with_context(|| format!("cannot connect to {}", path.display()))?, request)
+                    .await
             }
             Self::Tcp(address) => {
                 let stream = TcpStream::connect(address).await;

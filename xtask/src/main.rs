@@ -3,11 +3,14 @@
 mod apt;
 mod base_image;
 mod engine;
+mod firewall;
 mod http;
 mod interrupt;
+mod leftovers;
 mod paths;
 mod process;
 mod progress;
+mod up;
 
 use std::process::ExitCode;
 
@@ -23,6 +26,8 @@ struct Arguments {
 }
 
 const EXAMPLES: &str = "Examples:\n  \
+    cargo xtask up             # PaaSTech on this machine, with a sample app deployed\n  \
+    cargo xtask down           # stops it\n  \
     cargo xtask engine         # a container engine, installed when there is none\n  \
     cargo xtask base-image     # the image that samples/hello begins from";
 
@@ -32,6 +37,12 @@ enum Command {
     Engine,
     /// Makes the image paastech/base:12 from Debian's packages unless the engine has it (root)
     BaseImage,
+    /// Brings PaaSTech up on this machine and deploys samples/hello by a real git push
+    Up(up::Options),
+    /// Stops the PaaSTech that `up` left running and removes its apps
+    Down(up::DownOptions),
+    /// Loads the rules that keep apps off this host, as `up` does (root)
+    Firewall(firewall::Options),
 }
 
 #[tokio::main]
@@ -52,11 +63,11 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Engine => {
             let engine = engine::ensure().await?;
             println!("engine {} answers at {}", engine.version, engine.socket.display());
-            Ok(ExitCode::SUCCESS)
         }
-        Command::BaseImage => {
-            base_image::ensure(&engine::ensure().await?).await?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::BaseImage => base_image::ensure(&engine::ensure().await?).await?,
+        Command::Up(options) => up::run(options).await?,
+        Command::Down(options) => up::down(options).await?,
+        Command::Firewall(options) => firewall::load(&options).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -33,7 +33,6 @@ pub(crate) fn cargo() -> OsString {
 }
 
 /// One variable of the environment; an empty one counts as absent.
-#[expect(clippy::disallowed_methods, reason = "the build tool reads its environment here and nowhere else")]
 pub(crate) fn env(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -82,10 +82,15 @@ pub(crate) fn exists(program: &str) -> bool {
     std::env::split_paths(&path).chain(known).any(|dir| dir.join(program).is_file())
 }
 
-fn tail(text: &[u8], lines: usize) -> String {
+/// The last lines of a log, set off.
+pub(crate) fn tail(text: &[u8], lines: usize) -> String {
     let text = String::from_utf8_lossy(text);
     let all: Vec<&str> = text.lines().collect();
-    all[all.len().saturating_sub(lines)..].iter().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
+    all[all.len().saturating_sub(lines)..]
+        .iter()
+        .map(|line| format!("  | {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn name(command: &Command) -> String {

@@ -45,7 +45,10 @@ impl Step {
     /// Ends the step well.
     pub(crate) fn done(self, result: &str) {
         let spent = self.start.elapsed();
-        self.close("✓", &if result.is_empty() { duration(spent) } else { format!("{result} ({})", duration(spent)) });
+        self.close(
+            "✓",
+            &if result.is_empty() { duration(spent) } else { format!("{result} ({})", duration(spent)) },
+        );
     }
 
     /// Ends a step that had nothing to do.

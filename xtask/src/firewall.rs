@@ -1,0 +1,128 @@
+//! The nftables table `inet paastech`: keeps what runs in tenants' containers off this host, off link-local
+//! addresses (cloud metadata) and off other containers. Static, loaded whole; no chain of the engine is touched.
+
+use std::{fmt::Write, process::Stdio};
+
+use anyhow::{Context, Result, bail};
+use tokio::io::AsyncWriteExt;
+
+use crate::{apt, process, progress::Step};
+
+/// The bridges of apps; BuildKit's `RUN` is on `docker0`.
+const APPS: &str = "\"pt-*\"";
+const BUILDS: &str = "\"docker0\"";
+
+/// What an operator can choose.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Options {
+    /// Leave the engine's default bridge docker0 as open to this host as it was (Dockerfile builds run there)
+    #[arg(long)]
+    pub(crate) open_docker0: bool,
+    /// Addresses that apps and builds may not reach, such as 10.0.0.0/8; may be repeated
+    #[arg(long = "deny-cidr", value_name = "CIDR", value_parser = cidr)]
+    pub(crate) deny_cidrs: Vec<String>,
+}
+
+/// Replaces the table, atomically.
+pub(crate) async fn load(options: &Options) -> Result<()> {
+    apt::ensure(&["nftables"], "keeping apps off this host").await?;
+    let step = Step::new("host isolation (nftables table inet paastech)");
+    let mut child = process::argv(["nft", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start nft")?;
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    stdin.write_all(table(options).as_bytes()).await?;
+    drop(stdin);
+    let output = child.wait_with_output().await?;
+    if !output.status.success() {
+        bail!("nft refused the rules: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    step.done("loaded");
+    Ok(())
+}
+
+/// The table as text. New connections only: what the host itself began is answered.
+fn table(options: &Options) -> String {
+    let mut sources = vec![APPS];
+    if !options.open_docker0 {
+        sources.push(BUILDS);
+    }
+    let (v6, v4): (Vec<&str>, Vec<&str>) =
+        options.deny_cidrs.iter().map(String::as_str).partition(|cidr| cidr.contains(':'));
+    let mut input = String::new();
+    let mut forward = String::new();
+    for source in sources {
+        line(&mut input, &format!("iifname {source} ct state new counter drop"));
+        line(&mut forward, &format!("iifname {source} ct state new jump denied"));
+    }
+    let mut denied = String::new();
+    for bridge in [APPS, BUILDS, "\"br-*\"", "\"docker_gwbridge\""] {
+        line(&mut denied, &format!("oifname {bridge} counter drop"));
+    }
+    for (family, own, more) in [("ip", "169.254.0.0/16", v4), ("ip6", "fe80::/10", v6)] {
+        for cidr in std::iter::once(own).chain(more) {
+            line(&mut denied, &format!("{family} daddr {cidr} counter drop"));
+        }
+    }
+    // Named twice, so that a first load has something to delete.
+    format!(
+        "add table inet paastech\ndelete table inet paastech\ntable inet paastech {{\n  \
+         chain denied {{\n{denied}  }}\n  \
+         chain input {{\n    type filter hook input priority -10; policy accept;\n{input}  }}\n  \
+         chain forward {{\n    type filter hook forward priority -10; policy accept;\n{forward}  }}\n}}\n"
+    )
+}
+
+fn line(chain: &mut String, rule: &str) {
+    writeln!(chain, "    {rule}").expect("a string takes all that is written to it");
+}
+
+/// An address with a prefix length, as nft reads it.
+fn cidr(text: &str) -> Result<String, String> {
+    let wrong = || format!("{text} is no network such as 10.0.0.0/8 or fd00::/8");
+    let (address, length) = text.split_once('/').ok_or_else(wrong)?;
+    let address: std::net::IpAddr = address.parse().map_err(|_| wrong())?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let length: u8 = length.parse().ok().filter(|length| *length <= longest).ok_or_else(wrong)?;
+    Ok(format!("{address}/{length}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apps_and_builds_reach_neither_the_host_nor_link_local() {
+        let text = table(&Options::default());
+        let (head, rest) = text.split_once("chain input").unwrap();
+        let (input, forward) = rest.split_once("chain forward").unwrap();
+        for source in [APPS, BUILDS] {
+            assert!(input.contains(&format!("iifname {source} ct state new counter drop")), "{text}");
+            assert!(forward.contains(&format!("iifname {source} ct state new jump denied")), "{text}");
+        }
+        assert!(head.contains("ip daddr 169.254.0.0/16") && head.contains("ip6 daddr fe80::/10"), "{text}");
+    }
+
+    #[test]
+    fn the_operators_networks_are_denied_in_their_family() {
+        let options =
+            Options { open_docker0: true, deny_cidrs: vec!["10.0.0.0/8".into(), "fd00::/8".into()] };
+        let text = table(&options);
+        assert!(
+            text.contains("    ip daddr 10.0.0.0/8 ") && text.contains("    ip6 daddr fd00::/8 "),
+            "{text}"
+        );
+        assert!(!text.contains("iifname \"docker0\""), "{text}");
+    }
+
+    #[test]
+    fn only_a_network_is_a_network() {
+        assert_eq!(cidr("10.0.0.0/8").unwrap(), "10.0.0.0/8");
+        for text in ["10.0.0.0", "10.0.0.0/33", "x/8", "10.0.0.0/8; flush ruleset"] {
+            assert!(cidr(text).is_err(), "{text}");
+        }
+    }
+}
