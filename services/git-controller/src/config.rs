@@ -1,0 +1,35 @@
+//! What an operator can set.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive;
+
+/// The configuration of the git-controller.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the separate binary listens.
+    pub listen: SocketAddr,
+    /// The directory that holds the repositories.
+    pub root: PathBuf,
+    /// The git program, for maintenance.
+    pub git: PathBuf,
+    /// The bounds of one archive: defaults, and the most a caller can ask for.
+    pub archive: archive::Limits,
+    /// How long one maintenance run may take.
+    pub maintain_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7001)),
+            root: PathBuf::from("/var/lib/paastech/repositories"),
+            git: PathBuf::from("/usr/bin/git"),
+            archive: archive::Limits::default(),
+            maintain_seconds: 3600,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! `paastech.git.v1` over the repositories: decode, call on a blocking thread, encode.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use git2::Oid as GitOid;
+use paastech_proto::git::{
+    ArchiveLimits, ArchiveRequest, ArchiveResponse, CreateRepositoryRequest, CreateRepositoryResponse,
+    DeleteRepositoryRequest, DeleteRepositoryResponse, InspectRepositoryRequest, InspectRepositoryResponse,
+    ListRefsRequest, ListRefsResponse, ListRepositoriesRequest, ListRepositoriesResponse, MaintainRequest,
+    MaintainResponse, ResolveRevisionRequest, ResolveRevisionResponse, Scope, SetDeployBranchRequest,
+    SetDeployBranchResponse, git_controller_server::GitController,
+};
+use paastech_types::{Branch, Oid, ProjectId};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status};
+
+use crate::{Config, Error, Repositories, archive, fence, maintain, refs, repositories};
+
+/// The most one message of an archive holds.
+const CHUNK: usize = 64 * 1024;
+
+/// The generated server's handler.
+#[derive(Clone)]
+pub struct GitService {
+    repositories: Arc<Repositories>,
+    git: PathBuf,
+    limits: archive::Limits,
+    maintain: Duration,
+}
+
+impl GitService {
+    pub(crate) fn new(repositories: Arc<Repositories>, config: &Config) -> Self {
+        Self {
+            repositories,
+            git: config.git.clone(),
+            limits: config.archive,
+            maintain: Duration::from_secs(config.maintain_seconds),
+        }
+    }
+
+    /// Runs `work`, which blocks on the disk.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Repositories) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Status> {
+        let repositories = self.repositories.clone();
+        let done = tokio::task::spawn_blocking(move || work(&repositories)).await;
+        done.map_err(|panic| {
+            tracing::error!(error = %panic, "a repository call panicked");
+            Status::internal("internal error")
+        })?
+        .map_err(Status::from)
+    }
+}
+
+#[tonic::async_trait]
+impl GitController for GitService {
+    async fn create_repository(
+        &self,
+        request: Request<CreateRepositoryRequest>,
+    ) -> Result<Response<CreateRepositoryResponse>, Status> {
+        let request = request.into_inner();
+        let (project, fence) = scope(request.scope)?;
+        let branch = branch(&request.deploy_branch)?;
+        self.blocking(move |repositories| repositories.create(project, fence, &branch)).await?;
+        Ok(Response::new(CreateRepositoryResponse {}))
+    }
+
+    async fn delete_repository(
+        &self,
+        request: Request<DeleteRepositoryRequest>,
+    ) -> Result<Response<DeleteRepositoryResponse>, Status> {
+        let (project, fence) = scope(request.into_inner().scope)?;
+        self.blocking(move |repositories| repositories.delete(project, fence)).await?;
+        Ok(Response::new(DeleteRepositoryResponse {}))
+    }
+
+    async fn inspect_repository(
+        &self,
+        request: Request<InspectRepositoryRequest>,
+    ) -> Result<Response<InspectRepositoryResponse>, Status> {
+        let project = project(&request.into_inner().project_id)?;
+        let response = self
+            .blocking(move |repositories| {
+                let repository = repositories.repository(project)?;
+                let (deploy_branch, commit) = refs::head(&repository)?;
+                Ok(InspectRepositoryResponse {
+                    deploy_branch,
+                    head_commit: commit.map(|oid| oid.to_string()).unwrap_or_default(),
+                    size_bytes: repositories::size_of(repository.path())?,
+                    fence: fence::read(repository.path())?,
+                })
+            })
+            .await?;
+        Ok(Response::new(response))
+    }
+
+    async fn set_deploy_branch(
+        &self,
+        request: Request<SetDeployBranchRequest>,
+    ) -> Result<Response<SetDeployBranchResponse>, Status> {
+        let request = request.into_inner();
+        let (project, fence) = scope(request.scope)?;
+        let branch = branch(&request.deploy_branch)?;
+        self.blocking(move |repositories| {
+            repositories.change(project, fence, |path| {
+                let repository = git2::Repository::open_bare(path)?;
+                Ok(repository.set_head(&format!("refs/heads/{branch}"))?)
+            })
+        })
+        .await?;
+        Ok(Response::new(SetDeployBranchResponse {}))
+    }
+
+    async fn list_refs(
+        &self,
+        request: Request<ListRefsRequest>,
+    ) -> Result<Response<ListRefsResponse>, Status> {
+        let request = request.into_inner();
+        let project = project(&request.project_id)?;
+        let refs = self
+            .blocking(move |repositories| refs::list(&repositories.repository(project)?, &request.prefix))
+            .await?;
+        Ok(Response::new(ListRefsResponse { refs }))
+    }
+
+    async fn resolve_revision(
+        &self,
+        request: Request<ResolveRevisionRequest>,
+    ) -> Result<Response<ResolveRevisionResponse>, Status> {
+        let request = request.into_inner();
+        let project = project(&request.project_id)?;
+        let resolved = self
+            .blocking(move |repositories| {
+                refs::resolve(&repositories.repository(project)?, &request.revision)
+            })
+            .await?;
+        Ok(Response::new(resolved))
+    }
+
+    type ArchiveStream = Pin<Box<dyn Stream<Item = Result<ArchiveResponse, Status>> + Send>>;
+
+    async fn archive(
+        &self,
+        request: Request<ArchiveRequest>,
+    ) -> Result<Response<Self::ArchiveStream>, Status> {
+        let request = request.into_inner();
+        let project = project(&request.project_id)?;
+        let commit: Oid = request
+            .commit
+            .parse()
+            .map_err(|error| Error::Invalid { field: "commit", why: format!("{error}") })?;
+        let commit = GitOid::from_str(commit.as_str()).map_err(Error::from)?;
+        let limits = lower(self.limits, request.limits);
+        let repository = self.blocking(move |repositories| repositories.repository(project)).await?;
+        let (sender, receiver) = mpsc::channel(4);
+        tokio::task::spawn_blocking(move || {
+            let mut chunks = Chunks { sender: sender.clone(), buffer: Vec::with_capacity(CHUNK) };
+            let written = archive::write_tree(&repository, commit, &limits, &mut chunks);
+            match written {
+                // The caller has gone: nobody is there to be told.
+                Err(archive::Error::Write(_)) | Ok(_) => {}
+                Err(error) => drop(sender.blocking_send(Err(Error::from(error).into()))),
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn maintain(
+        &self,
+        request: Request<MaintainRequest>,
+    ) -> Result<Response<MaintainResponse>, Status> {
+        let (project, fence) = scope(request.into_inner().scope)?;
+        let (git, limit) = (self.git.clone(), self.maintain);
+        let size_bytes = self
+            .blocking(move |repositories| {
+                let path = repositories.change(project, fence, |path| Ok(path.to_owned()))?;
+                maintain::collect(&git, &path, limit)?;
+                Ok(repositories::size_of(&path)?)
+            })
+            .await?;
+        Ok(Response::new(MaintainResponse { size_bytes }))
+    }
+
+    async fn list_repositories(
+        &self,
+        _: Request<ListRepositoriesRequest>,
+    ) -> Result<Response<ListRepositoriesResponse>, Status> {
+        let projects = self.blocking(Repositories::list).await?;
+        let project_ids = projects.iter().map(ProjectId::to_string).collect();
+        Ok(Response::new(ListRepositoriesResponse { project_ids }))
+    }
+}
+
+fn project(text: &str) -> Result<ProjectId, Error> {
+    text.parse().map_err(|error| Error::Invalid { field: "project_id", why: format!("is {error}") })
+}
+
+fn scope(scope: Option<Scope>) -> Result<(ProjectId, i64), Error> {
+    let scope = scope.ok_or(Error::Invalid { field: "scope", why: "is missing".to_owned() })?;
+    Ok((project(&scope.project_id)?, scope.fence))
+}
+
+fn branch(text: &str) -> Result<Branch, Error> {
+    text.parse().map_err(|error| Error::Invalid { field: "deploy_branch", why: format!("{error}") })
+}
+
+/// What was asked for, where it is less than what we allow; 0 asks for nothing.
+fn lower(ours: archive::Limits, asked: Option<ArchiveLimits>) -> archive::Limits {
+    let asked = asked.unwrap_or_default();
+    let least = |ours: u64, asked: u64| if asked == 0 { ours } else { ours.min(asked) };
+    archive::Limits {
+        max_bytes: least(ours.max_bytes, asked.max_bytes),
+        max_entries: least(ours.max_entries, asked.max_entries),
+        max_depth: if asked.max_depth == 0 { ours.max_depth } else { ours.max_depth.min(asked.max_depth) },
+    }
+}
+
+/// Cuts what is written into messages.
+struct Chunks {
+    sender: mpsc::Sender<Result<ArchiveResponse, Status>>,
+    buffer: Vec<u8>,
+}
+
+impl Chunks {
+    fn send(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
+        let message = ArchiveResponse { chunk: Bytes::from(full) };
+        self.sender.blocking_send(Ok(message)).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+}
+
+impl Write for Chunks {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let room = CHUNK - self.buffer.len();
+        let taken = data.len().min(room);
+        self.buffer.extend_from_slice(&data[..taken]);
+        if self.buffer.len() == CHUNK {
+            self.send()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()
+    }
+}
