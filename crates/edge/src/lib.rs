@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The reverse proxy that follows the labels of running containers, as Traefik would: only where our signature
+//! holds, and always to the highest release of a project that is healthy.
+
+mod accept;
+mod access;
+mod body;
+mod config;
+mod edge;
+mod error;
+mod follow;
+mod headers;
+mod host;
+mod internal;
+mod observe;
+mod page;
+mod proxy;
+mod pulse;
+mod server;
+mod table;
+mod tunnel;
+
+pub use config::{EdgeConfig, Limits, Timeouts};
+pub use edge::Edge;
+pub use error::EdgeError;
+pub use table::{Replica, Route, RouteTable};

@@ -1,0 +1,56 @@
+//! Which host a request is for.
+
+use http::{HeaderValue, StatusCode, Version, header::HOST, request::Parts, uri::Authority};
+use paastech_labels::HostName;
+
+/// Which host a request is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// What routes are found by.
+    pub(crate) host: HostName,
+    /// As the client wrote it, port and all.
+    pub(crate) authority: HeaderValue,
+}
+
+/// Reads it from the request line or `:authority`, and from the `Host` header.
+///
+/// # Errors
+/// 400 without a host, or with two or a malformed one; 421 when `:authority` and `Host` differ; 404 for an address
+/// that can be nobody's host name.
+pub(crate) fn target(parts: &Parts) -> Result<Target, StatusCode> {
+    let mut headers = parts.headers.get_all(HOST).iter();
+    let header = headers.next();
+    if headers.next().is_some() {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    let header = header.map(read).transpose()?;
+    let line = parts.uri.authority().map(from_authority).transpose()?;
+    let is_h2 = parts.version == Version::HTTP_2;
+    match (line, header) {
+        (Some(line), Some(header)) if line.host != header.host => {
+            Err(if is_h2 { StatusCode::MISDIRECTED_REQUEST } else { StatusCode::BAD_REQUEST })
+        }
+        (Some(line), None) if is_h2 => Ok(line),
+        (_, Some(header)) => Ok(header),
+        (_, None) => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
+fn from_authority(authority: &Authority) -> Result<Target, StatusCode> {
+    read(&HeaderValue::from_str(authority.as_str()).map_err(|_| StatusCode::BAD_REQUEST)?)
+}
+
+fn read(value: &HeaderValue) -> Result<Target, StatusCode> {
+    let text = value.to_str().map_err(|_| StatusCode::BAD_REQUEST)?;
+    if text.starts_with('[') {
+        let literal = text.parse::<Authority>().is_ok();
+        return Err(if literal { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST });
+    }
+    let (name, port) = text.split_once(':').unwrap_or((text, "80"));
+    if !port.is_empty() && (port.len() > 5 || !port.bytes().all(|b| b.is_ascii_digit())) {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let host = name.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
+    Ok(Target { host, authority: value.clone() })
+}

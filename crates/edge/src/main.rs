@@ -1,0 +1,34 @@
+//! The edge as a process of its own, where Traefik cannot be had.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::Parser;
+use paastech_edge::{Edge, EdgeConfig};
+use paastech_labels::LabelKey;
+use paastech_runtime::{Shutdown, config, telemetry};
+
+/// Routes requests to the containers of one installation.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// A TOML file with the edge's configuration.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The file with the key that signs labels, as 64 hex digits.
+    #[arg(long)]
+    label_key: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    telemetry::init(&telemetry::LogConfig::default());
+    let config: EdgeConfig = config::load(args.config.as_deref(), &[])?;
+    let key = std::fs::read_to_string(&args.label_key)
+        .with_context(|| format!("label key {}", args.label_key.display()))?;
+    let edge = Edge::build(config, LabelKey::from_hex(&key)?).await?;
+    let shutdown = Shutdown::new();
+    shutdown.spawn("edge", edge.run(shutdown.clone()));
+    Ok(shutdown.run_until_signal(Duration::from_secs(30)).await?)
+}

@@ -1,0 +1,62 @@
+//! Pages of our own, for when no app answers: a sentence, no internals.
+
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+};
+
+use crate::body::Download;
+
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// The page for `status`, in HTML where the client takes that.
+pub(crate) fn page(status: StatusCode, request_headers: &HeaderMap) -> Response<Download> {
+    let wants_html = request_headers
+        .get_all(ACCEPT)
+        .iter()
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
+    let (title, text) = words(status);
+    let (kind, page) = if wants_html {
+        ("text/html; charset=utf-8", html(status, title, text))
+    } else {
+        ("text/plain; charset=utf-8", format!("{} {title}: {text}\n", status.as_u16()))
+    };
+    let mut response = Response::new(Download::page(page));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, RETRY_SECONDS);
+    }
+    response
+}
+
+fn words(status: StatusCode) -> (&'static str, &'static str) {
+    match status {
+        StatusCode::NOT_FOUND => ("Not found", "no app is served at this address."),
+        StatusCode::METHOD_NOT_ALLOWED => ("Method not allowed", "this method is not for apps."),
+        StatusCode::REQUEST_TIMEOUT => ("Request timeout", "the request took too long to arrive."),
+        StatusCode::PAYLOAD_TOO_LARGE => ("Payload too large", "the request is larger than allowed."),
+        StatusCode::MISDIRECTED_REQUEST => ("Misdirected request", "the request names two hosts."),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            ("Header too large", "the request has too many headers.")
+        }
+        StatusCode::BAD_GATEWAY => ("Bad gateway", "the app could not be reached."),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            ("Not available", "the app is starting or stopped; try again soon.")
+        }
+        StatusCode::GATEWAY_TIMEOUT => ("Gateway timeout", "the app took too long to answer."),
+        _ => ("Bad request", "the request cannot be understood."),
+    }
+}
+
+fn html(status: StatusCode, title: &str, text: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\n\
+         <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:20vh auto;padding:0 1rem;\
+         color-scheme:light dark}}</style>\n<h1>{code} {title}</h1>\n<p>Sorry: {text}</p>\n</html>\n",
+        code = status.as_u16(),
+    )
+}

@@ -1,0 +1,186 @@
+//! Whether a client's connection is alive: what moved on it, and when. hyper's own header timeout does not cover the
+//! bytes by which HTTP/1 and HTTP/2 are told apart, nor a client that never reads.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use crate::config::{Timeouts, ms};
+
+/// How often connections are looked at, at most.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What moved on a connection, in milliseconds since it began; 0 stands for never.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    born: Instant,
+    /// Requests that have not been answered to the end.
+    busy: AtomicUsize,
+    /// The first byte after the last answer.
+    head_since: AtomicU64,
+    /// The end of the last answer.
+    idle_since: AtomicU64,
+    /// A write that the client does not take.
+    stuck_since: AtomicU64,
+    /// The last byte, either way.
+    moved_at: AtomicU64,
+}
+
+/// A request that has not been answered to the end: counted until this is dropped.
+pub(crate) struct Busy(Arc<Pulse>);
+
+impl Pulse {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            born: Instant::now(),
+            busy: AtomicUsize::new(0),
+            head_since: AtomicU64::new(0),
+            idle_since: AtomicU64::new(0),
+            stuck_since: AtomicU64::new(0),
+            moved_at: AtomicU64::new(1),
+        })
+    }
+
+    /// A request has begun.
+    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
+        self.busy.fetch_add(1, Relaxed);
+        self.head_since.store(0, Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    /// Resolves when the client has been too slow, with what it was too slow at.
+    pub(crate) async fn overdue(&self, timeouts: &Timeouts) -> &'static str {
+        let tick = TICK.min(ms(timeouts.header_ms.max(40)) / 4);
+        loop {
+            tokio::time::sleep(tick).await;
+            if let Some(reason) = self.verdict(timeouts) {
+                return reason;
+            }
+        }
+    }
+
+    /// Resolves when nothing has moved, either way, for `limit`.
+    pub(crate) async fn still(&self, limit: Duration) {
+        loop {
+            let since = self.since(&self.moved_at).unwrap_or_default();
+            let Some(left) = limit.checked_sub(since) else { return };
+            tokio::time::sleep(left.max(Duration::from_millis(1))).await;
+        }
+    }
+
+    fn verdict(&self, timeouts: &Timeouts) -> Option<&'static str> {
+        let over = |since: &AtomicU64, limit: u64| self.since(since).is_some_and(|since| since > ms(limit));
+        if over(&self.stuck_since, timeouts.write_stall_ms) {
+            return Some("it takes nothing of the answer");
+        }
+        if self.busy.load(Relaxed) > 0 {
+            return None;
+        }
+        if over(&self.head_since, timeouts.header_ms) {
+            return Some("the head of a request took too long");
+        }
+        if self.idle_since.load(Relaxed) == 0 {
+            return (self.born.elapsed() > ms(timeouts.header_ms)).then_some("no request came");
+        }
+        let between = self.head_since.load(Relaxed) == 0;
+        (between && over(&self.idle_since, timeouts.keep_alive_ms)).then_some("no further request came")
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn since(&self, mark: &AtomicU64) -> Option<Duration> {
+        let at = mark.load(Relaxed);
+        (at != 0).then(|| ms(self.now().saturating_sub(at)))
+    }
+
+    fn did_read(&self) {
+        let now = self.now();
+        self.moved_at.store(now, Relaxed);
+        if self.busy.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
+            self.head_since.store(now, Relaxed);
+        }
+    }
+
+    fn did_write<T>(&self, polled: &Poll<T>) {
+        if polled.is_ready() {
+            self.moved_at.store(self.now(), Relaxed);
+            self.stuck_since.store(0, Relaxed);
+        } else if self.stuck_since.load(Relaxed) == 0 {
+            self.stuck_since.store(self.now(), Relaxed);
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if self.0.busy.fetch_sub(1, Relaxed) == 1 {
+            self.0.head_since.store(0, Relaxed);
+            self.0.idle_since.store(self.0.now(), Relaxed);
+        }
+    }
+}
+
+/// A connection that tells its pulse what moves.
+pub(crate) struct Watched {
+    pub(crate) stream: TcpStream,
+    pub(crate) pulse: Arc<Pulse>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.pulse.did_read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.pulse.did_write(&polled);
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.pulse.did_write(&polled);
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,5 @@
+//! The edge against real sockets: apps in this process, clients over loopback.
+
+mod app;
+mod rig;
+mod routing;
