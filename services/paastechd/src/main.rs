@@ -1,1 +1,40 @@
-fn main() {}
+//! `paastechd`: every service in one process, or those that its configuration leaves to it.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Parser;
+use paastech_runtime::{Shutdown, telemetry};
+use paastechd::{config::Config, wire};
+
+/// The PaaSTech platform in one process.
+#[derive(Parser)]
+#[command(version, after_help = "Example:\n  paastechd --config /etc/paastech/paastechd.toml")]
+struct Arguments {
+    /// Configuration file (TOML); the environment (PAASTECH__SECTION__KEY) wins over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the merged configuration, secrets redacted, and exit.
+    #[arg(long)]
+    check_config: bool,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    if let Some(code) = paastech_ssh_git_server::applet::dispatch() {
+        return Ok(code);
+    }
+    let arguments = Arguments::parse();
+    let config = Config::load(arguments.config.as_deref())?;
+    if arguments.check_config {
+        print!("{}", paastech_runtime::config::print(&config)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    telemetry::init(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let grace = Duration::from_secs(config.stop_seconds);
+    runtime.block_on(async move {
+        let shutdown = Shutdown::new();
+        let running = wire::start(config, &shutdown).await?;
+        tracing::info!(api = ?running.api, ssh = ?running.ssh, apps = ?running.edge, "ready");
+        Ok(shutdown.run_until_signal(grace).await?)
+    })
+}
