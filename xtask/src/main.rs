@@ -1,15 +1,23 @@
 //! `cargo xtask`: brings PaaSTech up on this machine, makes what it needs from packages, and runs every test.
 
+mod account;
 mod apt;
 mod base_image;
+mod daemon;
 mod engine;
 mod firewall;
 mod http;
 mod interrupt;
+mod layout;
 mod leftovers;
 mod paths;
+mod ports;
+mod postgres;
 mod process;
 mod progress;
+mod random;
+mod sample;
+mod test;
 mod up;
 
 use std::process::ExitCode;
@@ -28,6 +36,7 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:\n  \
     cargo xtask up             # PaaSTech on this machine, with a sample app deployed\n  \
     cargo xtask down           # stops it\n  \
+    cargo xtask test           # every check and every test\n  \
     cargo xtask engine         # a container engine, installed when there is none\n  \
     cargo xtask base-image     # the image that samples/hello begins from";
 
@@ -41,6 +50,8 @@ enum Command {
     Up(up::Options),
     /// Stops the PaaSTech that `up` left running and removes its apps
     Down(up::DownOptions),
+    /// Runs every check and every test
+    Test(test::Options),
     /// Loads the rules that keep apps off this host, as `up` does (root)
     Firewall(firewall::Options),
 }
@@ -67,6 +78,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::BaseImage => base_image::ensure(&engine::ensure().await?).await?,
         Command::Up(options) => up::run(options).await?,
         Command::Down(options) => up::down(options).await?,
+        Command::Test(options) => test::run(options).await?,
         Command::Firewall(options) => firewall::load(&options).await?,
     }
     Ok(ExitCode::SUCCESS)

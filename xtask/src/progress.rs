@@ -37,10 +37,6 @@ impl Step {
         self.bar.set_message(format!("{}: {note}", self.text));
     }
 
-    /// Prints a line above the spinner.
-    pub(crate) fn line(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("  {line}"));
-    }
 
     /// Ends the step well.
     pub(crate) fn done(self, result: &str) {

@@ -1,10 +1,6 @@
 //! `cargo xtask up`: PaaSTech on this machine, from nothing to a sample app whose URL has answered.
 
-mod account;
-mod daemon;
 mod install;
-mod ports;
-mod sample;
 
 use std::path::PathBuf;
 
@@ -12,9 +8,15 @@ use anyhow::Result;
 use clap::Args;
 use rustix::process::geteuid;
 
-use crate::{base_image, engine, firewall, interrupt, up::ports::Ports};
-pub(crate) use daemon::Daemon;
-pub(crate) use install::Layout;
+use crate::{
+    account::{self, Account},
+    base_image,
+    daemon::Daemon,
+    engine, firewall, interrupt,
+    layout::Layout,
+    ports::Ports,
+    sample,
+};
 
 const EXAMPLES: &str = "Examples:\n  \
     cargo xtask up                    # stays in the foreground until Ctrl-C\n  \
@@ -70,7 +72,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     } else {
         eprintln!("! not root: apps are not kept off this host's own ports (that needs nftables rules)");
     }
-    let mut daemon = Daemon::start(&layout, &engine, options.ports.api()).await?;
+    let mut daemon = Daemon::start(&layout, install::identity(&engine)?, options.ports.api()).await?;
     let outcome = serve(&options, &layout, &mut daemon).await;
     let leave_running = options.exit && outcome.is_ok();
     if leave_running {
@@ -113,7 +115,7 @@ async fn serve(options: &Options, layout: &Layout, daemon: &mut Daemon) -> Resul
     }
 }
 
-fn summary(options: &Options, layout: &Layout, account: &account::Account, url: &str) {
+fn summary(options: &Options, layout: &Layout, account: &Account, url: &str) {
     let (api, ssh) = (options.ports.api(), options.ports.ssh());
     println!(
         "\nPaaSTech is up.\n\n  \

@@ -9,69 +9,12 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::geteuid;
 
-use crate::{engine::Engine, leftovers, paths, process, progress::Step, up::ports::Ports};
+use crate::{engine::Engine, layout::Layout, leftovers, paths, ports::Ports, process, progress::Step};
 
 /// The daemon's user where we are root, with a fixed id, so that data moves between machines.
 const USER: &str = "paastech";
 const UID: u32 = 870;
 const BINARIES: [&str; 2] = ["paastechd", "paastech"];
-
-/// Where an installation's parts lie.
-#[derive(Debug, Clone)]
-pub(crate) struct Layout {
-    /// The daemon's own data directory.
-    pub(crate) data: PathBuf,
-    /// Ours: configuration, log, the demo account and its key. The daemon can write nothing here.
-    pub(crate) state: PathBuf,
-    /// The binaries that run.
-    pub(crate) lib: PathBuf,
-}
-
-impl Layout {
-    /// The layout for this user: the system's places for root, the user's own for others.
-    pub(crate) fn new(data: Option<PathBuf>) -> Result<Self> {
-        let root = geteuid().is_root();
-        let data = match data {
-            Some(data) => std::path::absolute(data)?,
-            None if root => PathBuf::from("/var/lib/paastech"),
-            None => paths::user_data()?,
-        };
-        let name = data.file_name().context("the data directory needs a name")?.to_string_lossy();
-        let state = data.with_file_name(format!("{name}-up"));
-        let lib = if root { PathBuf::from("/usr/local/lib/paastech") } else { state.join("bin") };
-        Ok(Self { data, state, lib })
-    }
-
-    /// The daemon's configuration file.
-    pub(crate) fn config(&self) -> PathBuf {
-        self.state.join("paastechd.toml")
-    }
-
-    /// Where the daemon's output goes.
-    pub(crate) fn log(&self) -> PathBuf {
-        self.state.join("paastechd.log")
-    }
-
-    /// The process id of the daemon that `up` started last.
-    pub(crate) fn pid_file(&self) -> PathBuf {
-        self.state.join("paastechd.pid")
-    }
-
-    /// The demo account.
-    pub(crate) fn account_file(&self) -> PathBuf {
-        self.state.join("account.json")
-    }
-
-    /// The daemon's binary.
-    pub(crate) fn daemon(&self) -> PathBuf {
-        self.lib.join("paastechd")
-    }
-
-    /// The command line client.
-    pub(crate) fn cli(&self) -> PathBuf {
-        self.lib.join("paastech")
-    }
-}
 
 /// Builds the daemon and the CLI; returns the directory they are in.
 pub(crate) async fn build(release: bool) -> Result<PathBuf> {
@@ -103,7 +46,7 @@ pub(crate) async fn install(layout: &Layout, built: &Path, engine: &Engine, port
     if root {
         link(&layout.cli(), Path::new("/usr/local/bin/paastech"))?;
     }
-    fs::write(layout.config(), config(layout, engine, ports))?;
+    fs::write(layout.config(), layout.config_text(engine, ports))?;
     step.done(&format!("data in {}", layout.data.display()));
     Ok(())
 }
@@ -111,7 +54,7 @@ pub(crate) async fn install(layout: &Layout, built: &Path, engine: &Engine, port
 /// Removes the containers, networks and volumes of this installation, and of no other.
 pub(crate) async fn remove_apps(layout: &Layout, engine: &Engine) -> Result<()> {
     let step = Step::new("removing this installation's apps");
-    let Some(instance) = instance(layout)? else {
+    let Some(instance) = layout.instance()? else {
         step.skip("it never ran");
         return Ok(());
     };
@@ -120,24 +63,17 @@ pub(crate) async fn remove_apps(layout: &Layout, engine: &Engine) -> Result<()> 
     Ok(())
 }
 
-/// The user and group the daemon runs as, with the group of the engine's socket; `None` without root.
-pub(crate) fn identity(engine: &Engine) -> Result<Option<Vec<String>>> {
+/// The user and group the daemon runs as, with the group of the engine's socket, as the words before its own;
+/// none without root.
+pub(crate) fn identity(engine: &Engine) -> Result<Vec<String>> {
     if !geteuid().is_root() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let socket = fs::metadata(&engine.socket)?.gid();
     let id = UID.to_string();
     let words =
         ["setpriv", "--reuid", &id, "--regid", &id, "--groups", &format!("{id},{socket}"), "--no-new-privs"];
-    Ok(Some(words.map(str::to_owned).to_vec()))
-}
-
-fn instance(layout: &Layout) -> Result<Option<String>> {
-    match fs::read_to_string(layout.data.join("secrets").join("instance")) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    Ok(words.map(str::to_owned).to_vec())
 }
 
 async fn ensure_user() -> Result<()> {
@@ -181,19 +117,4 @@ fn link(target: &Path, at: &Path) -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-fn config(layout: &Layout, engine: &Engine, ports: &Ports) -> String {
-    let text = |path: &Path| toml::Value::from(path.to_string_lossy().into_owned());
-    format!(
-        "# Written by `cargo xtask up`: a development installation, on loopback only.\n\
-         data_dir = {data}\ndomain = \"localhost\"\nsign_up = \"open\"\n\n\
-         [api]\nlisten = \"{api}\"\n\n[ssh]\nlisten = \"{ssh}\"\n\n[edge]\nlisten = \"{http}\"\n\n\
-         [pomegranate]\nsocket = {socket}\n",
-        data = text(&layout.data),
-        api = ports.api(),
-        ssh = ports.ssh(),
-        http = ports.http(),
-        socket = text(&engine.socket),
-    )
 }

@@ -20,6 +20,14 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
+    /// Three that are free now.
+    pub(crate) fn free() -> Result<Self> {
+        // Held together, so that no two are the same.
+        let listeners = [(); 3].map(|()| TcpListener::bind(loopback(0)));
+        let [api, ssh, http] = listeners.map(|listener| listener?.local_addr().map(|address| address.port()));
+        Ok(Self { api_port: api?, ssh_port: ssh?, http_port: http? })
+    }
+
     /// The address of the HTTP API.
     pub(crate) fn api(&self) -> SocketAddr {
         loopback(self.api_port)

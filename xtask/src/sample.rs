@@ -12,10 +12,14 @@ use tokio::{
 };
 
 use crate::{
+    account::Account,
     http::{self as client, Server},
-    interrupt, paths, process,
+    interrupt,
+    layout::Layout,
+    paths,
+    ports::Ports,
+    process,
     progress::Step,
-    up::{Layout, account::Account, ports::Ports},
 };
 
 const SLUG: &str = "hello";

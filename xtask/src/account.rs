@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Write},
+    io::Write,
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 
 use crate::{
     http::{self as client, Answer, Server},
+    layout::Layout,
     progress::Step,
-    up::Layout,
+    random,
 };
 
 /// An account that is logged in.
@@ -42,6 +43,11 @@ struct Session {
 }
 
 impl Account {
+    /// What an `Authorization` header says.
+    pub(crate) fn bearer(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
     /// One call to the API as this account.
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer> {
         send(&self.server, method, path, body, Some(&self.token)).await
@@ -54,7 +60,7 @@ pub(crate) async fn ensure(layout: &Layout, api: SocketAddr) -> Result<Account> 
     let server = Server::Tcp(api);
     let saved = match read_saved(&layout.account_file())? {
         Some(saved) => saved,
-        None => Saved { email: "demo@example.org".to_owned(), password: password()? },
+        None => Saved { email: "demo@example.org".to_owned(), password: random::hex(16)? },
     };
     if let Ok(token) = fs::read_to_string(layout.data.join("setup-token")) {
         // Written first: a crash between the two leaves a password that is known.
@@ -98,12 +104,6 @@ async fn send(
         None => client::empty(),
     };
     server.call(request.body(body)?).await
-}
-
-fn password() -> Result<String> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(hex::encode(bytes))
 }
 
 fn read_saved(file: &Path) -> Result<Option<Saved>> {

@@ -15,13 +15,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{
-    engine::Engine,
-    http::Server,
-    interrupt, process,
-    progress::Step,
-    up::{Layout, install},
-};
+use crate::{http::Server, interrupt, layout::Layout, process, progress::Step};
 
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than the daemon's own grace.
@@ -36,12 +30,12 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it and waits until it is ready.
-    pub(crate) async fn start(layout: &Layout, engine: &Engine, api: SocketAddr) -> Result<Self> {
+    /// Starts it, under the program and words of `identity` when there are any, and waits until it is ready.
+    pub(crate) async fn start(layout: &Layout, identity: Vec<String>, api: SocketAddr) -> Result<Self> {
         let step = Step::new("starting paastechd");
         let log = File::create(layout.log())?;
         let mut words = vec!["setsid".to_owned()];
-        words.extend(install::identity(engine)?.unwrap_or_default());
+        words.extend(identity);
         let mut command = process::argv(words);
         command.arg(layout.daemon()).arg("--config").arg(layout.config());
         command.kill_on_drop(false).current_dir("/").stdout(log.try_clone()?).stderr(log);
@@ -72,6 +66,11 @@ impl Daemon {
             sleep(POLL).await;
         }
         bail!("paastechd is not ready after {} s:\n{}", START_PATIENCE.as_secs(), last_lines(&self.log))
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
     }
 
     /// Resolves, with an error, when the daemon ends by itself.

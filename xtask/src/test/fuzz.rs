@@ -1,0 +1,25 @@
+//! Schemathesis over every route of the API: no undocumented status, no 500, no 503 without `Retry-After`.
+
+use anyhow::Result;
+
+use crate::{
+    process,
+    test::{instance::Instance, python, suite::Suite, tally::Tally},
+};
+
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+/// Requests come as fast as they can: limits on their rate have tests of their own.
+const LIMITS: &str = "";
+
+/// Fuzzes an instance of its own.
+pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
+    let schemathesis = python::tool(SCHEMATHESIS, "schemathesis").await?;
+    let instance = Instance::start(suite, LIMITS).await?;
+    let mut command = process::argv([schemathesis]);
+    command.current_dir(suite.temporary());
+    command.arg("run").arg(format!("http://{}/openapi.json", instance.ports.api()));
+    command.arg("--header").arg(format!("Authorization: {}", instance.account.bearer()));
+    let outcome = tally.command("schemathesis finds nothing", &mut command).await;
+    instance.stop().await?;
+    outcome
+}

@@ -1,0 +1,70 @@
+//! A `paastechd` of the tests' own: free ports, a data directory that goes with it, limits that a fuzzer may strain.
+
+use std::{fs, path::Path};
+
+use anyhow::Result;
+use tempfile::TempDir;
+
+use crate::{
+    account::{self, Account},
+    daemon::Daemon,
+    engine::Engine,
+    layout::Layout,
+    leftovers,
+    ports::Ports,
+    test::suite::Suite,
+};
+
+/// A running instance with its administrator.
+pub(crate) struct Instance {
+    /// Where it listens.
+    pub(crate) ports: Ports,
+    /// Its administrator, logged in.
+    pub(crate) account: Account,
+    /// Where its parts are.
+    pub(crate) layout: Layout,
+    /// Its process.
+    pub(crate) daemon: Daemon,
+    engine: Engine,
+    _dir: TempDir,
+}
+
+impl Instance {
+    /// Starts one for the tests; `more` is appended to its configuration.
+    pub(crate) async fn start(suite: &mut Suite, more: &str) -> Result<Self> {
+        let (engine, binaries) = (suite.engine().await?, suite.binaries().await?);
+        Self::start_in(suite.temporary(), engine, binaries, more).await
+    }
+
+    /// Starts one within a directory.
+    pub(crate) async fn start_in(
+        parent: &Path,
+        engine: Engine,
+        binaries: std::path::PathBuf,
+        more: &str,
+    ) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("d-").tempdir_in(parent)?;
+        let layout = Layout::within(dir.path(), binaries);
+        fs::create_dir_all(&layout.state)?;
+        let ports = Ports::free()?;
+        fs::write(layout.config(), layout.config_text(&engine, &ports) + more)?;
+        let daemon = Daemon::start(&layout, Vec::new(), ports.api()).await?;
+        match account::ensure(&layout, ports.api()).await {
+            Ok(account) => Ok(Self { ports, account, layout, daemon, engine, _dir: dir }),
+            Err(error) => {
+                daemon.stop().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops it and removes all it had.
+    pub(crate) async fn stop(self) -> Result<()> {
+        let instance = self.layout.instance()?;
+        self.daemon.stop().await?;
+        if let Some(instance) = instance {
+            leftovers::remove(&self.engine, &instance).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! Passed, failed, ignored: the sum over cargo's own totals and our own checks.
+
+use std::{process::Stdio, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
+
+use crate::interrupt;
+
+/// After a signal, cargo's children have this long to end.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// The totals so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Checks and tests that passed.
+    pub(crate) passed: usize,
+    /// Tests that were skipped on purpose.
+    pub(crate) ignored: usize,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    /// Counts a check that passed.
+    pub(crate) fn pass(&mut self, name: &str) {
+        println!("ok: {name}");
+        self.passed += 1;
+    }
+
+    /// Counts a check that failed, and says why.
+    pub(crate) fn fail(&mut self, name: &str, why: &str) {
+        println!("FAILED: {name}: {why}");
+        self.failures.push(name.to_owned());
+    }
+
+    /// Counts a check by whether it found anything wrong.
+    pub(crate) fn check(&mut self, name: &str, wrong: &[String]) {
+        if wrong.is_empty() {
+            self.pass(name);
+        } else {
+            self.fail(name, &wrong.join("\n  "));
+        }
+    }
+
+    /// How many failed.
+    pub(crate) fn failed(&self) -> usize {
+        self.failures.len()
+    }
+
+    /// Names what failed, once more.
+    pub(crate) fn print_failures(&self) {
+        if !self.failures.is_empty() {
+            println!("\nfailed:\n  {}", self.failures.join("\n  "));
+        }
+    }
+
+    /// Runs one check that is a command: it passes when the command does.
+    pub(crate) async fn command(&mut self, name: &str, command: &mut Command) -> Result<()> {
+        let status = crate::process::status(command).await?;
+        if status.success() {
+            self.pass(name);
+        } else {
+            self.fail(name, &status.to_string());
+        }
+        Ok(())
+    }
+
+    /// Runs `cargo test` and adds its totals. One that ends badly without a failed test is itself a failure.
+    pub(crate) async fn cargo_test(&mut self, name: &str, command: &mut Command) -> Result<()> {
+        interrupt::check()?;
+        let failed_before = self.failed();
+        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+        let _registered = child.id().map(interrupt::Registered::new);
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        while let Some(line) = lines.next_line().await? {
+            self.read_line(name, &line);
+        }
+        let status = tokio::select! {
+            status = child.wait() => status?,
+            () = async { interrupt::wait().await; tokio::time::sleep(GRACE).await } => anyhow::bail!("interrupted"),
+        };
+        interrupt::check()?;
+        if !status.success() && self.failed() == failed_before {
+            self.fail(name, &format!("cargo test: {status}"));
+        }
+        Ok(())
+    }
+
+    fn read_line(&mut self, name: &str, line: &str) {
+        match Line::parse(line) {
+            Line::Failed(test) => self.failures.push(format!("{name}: {test}")),
+            Line::Result { passed, ignored } => {
+                self.passed += passed;
+                self.ignored += ignored;
+            }
+            Line::Other => {}
+        }
+        println!("{line}");
+    }
+}
+
+/// What a line of libtest's output means to us.
+#[derive(Debug, PartialEq, Eq)]
+enum Line<'a> {
+    Failed(&'a str),
+    Result { passed: usize, ignored: usize },
+    Other,
+}
+
+impl<'a> Line<'a> {
+    fn parse(line: &'a str) -> Self {
+        if let Some(totals) = line.strip_prefix("test result: ") {
+            let number = |word: &str| {
+                let part = totals.split([';', '.']).find_map(|part| part.trim().strip_suffix(word));
+                part.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+            };
+            return Self::Result { passed: number("passed"), ignored: number("ignored") };
+        }
+        match line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            Some(test) => Self::Failed(test),
+            None => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_are_read_from_the_result_line() {
+        let line = "test result: FAILED. 12 passed; 1 failed; 3 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+        assert_eq!(Line::parse(line), Line::Result { passed: 12, ignored: 3 });
+        assert_eq!(Line::parse("test a::b ... FAILED"), Line::Failed("a::b"));
+        assert_eq!(Line::parse("test a::b ... ok"), Line::Other);
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_without_a_failed_test_is_counted() {
+        let mut tally = Tally::default();
+        tally.cargo_test("part", &mut crate::process::argv(["false"])).await.unwrap();
+        assert_eq!(tally.failed(), 1);
+    }
+
+    #[test]
+    fn each_failed_test_is_counted_once() {
+        let mut tally = Tally::default();
+        tally.read_line("unit", "test a ... FAILED");
+        tally.read_line("unit", "test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured");
+        assert_eq!((tally.passed, tally.failed()), (2, 1));
+    }
+}
