@@ -1,0 +1,94 @@
+//! `operations`, `operation`, `cancel`: deployments and the like, running and done.
+
+use clap::Args;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::{
+    api::{Operation, Page},
+    args,
+    context::Context,
+    error::Result,
+    follow,
+    output::{facts, table},
+};
+
+/// List the project's operations, the newest first
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  paastech operations --project shop")]
+pub(crate) struct Operations {}
+
+impl Operations {
+    pub(crate) async fn run(&self, context: &Context) -> Result<()> {
+        let body = context.client.list(&context.project_path("/operations")?).await?;
+        let mut operations: Page<Operation> = context.client.decode(&body)?;
+        operations.items.sort_by(|a, b| b.id.cmp(&a.id));
+        context.output.answer(&body, || {
+            let rows = operations.items.iter().map(row).collect();
+            table(["OPERATION", "KIND", "STATE", "STARTED", "ERROR"], rows, "no operations yet")
+        })
+    }
+}
+
+/// Show one operation, or follow it to its end
+#[derive(Debug, Args)]
+#[command(
+    name = "operation",
+    after_help = "Example:\n  paastech operation 01890a5d-ac96-774b-bcce-b302099a8057 --follow"
+)]
+pub(crate) struct Show {
+    /// Its id
+    #[arg(value_parser = args::reference)]
+    id: String,
+    /// Show its log from the start, to its end
+    #[arg(short, long)]
+    follow: bool,
+}
+
+impl Show {
+    pub(crate) async fn run(&self, context: &Context) -> Result<()> {
+        if self.follow {
+            return follow::to_the_end(context, &self.id).await;
+        }
+        let body = context.client.get(&format!("/v1/operations/{}", self.id)).await?;
+        let operation: Operation = context.client.decode(&body)?;
+        context.output.answer(&body, || {
+            facts(&[
+                ("operation", Some(operation.id.clone())),
+                ("kind", Some(operation.kind.clone())),
+                ("state", Some(operation.state.clone())),
+                ("step", operation.step.clone().filter(|_| !operation.has_ended())),
+                ("started", Some(operation.created_at.ago())),
+                ("url", operation.url.clone()),
+                ("error", operation.reason().map(str::to_owned)),
+            ])
+        })
+    }
+}
+
+/// Cancel an operation: what it did is undone, the old release goes on serving
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  paastech cancel 01890a5d-ac96-774b-bcce-b302099a8057")]
+pub(crate) struct Cancel {
+    /// Its id
+    #[arg(value_parser = args::reference)]
+    id: String,
+}
+
+impl Cancel {
+    pub(crate) async fn run(&self, context: &Context) -> Result<()> {
+        let path = format!("/v1/operations/{}/cancel", self.id);
+        let body = context.client.send(Method::POST, &path, Some(&json!({}))).await?;
+        context.output.answer(&body, || format!("asked operation {} to stop", self.id))
+    }
+}
+
+fn row(operation: &Operation) -> [String; 5] {
+    [
+        operation.id.clone(),
+        operation.kind.clone(),
+        operation.state.clone(),
+        operation.created_at.ago(),
+        operation.reason().unwrap_or_default().to_owned(),
+    ]
+}

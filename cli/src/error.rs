@@ -1,0 +1,128 @@
+//! Why a command did not do what it was asked, and the exit code that says so.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+/// The result of everything here.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error as the API tells it (RFC 9457).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Problem {
+    #[serde(default)]
+    pub(crate) status: u16,
+    #[serde(default)]
+    pub(crate) code: String,
+    #[serde(default)]
+    pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) detail: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) field: Option<String>,
+}
+
+impl Problem {
+    /// The sentence for a person.
+    pub(crate) fn text(&self) -> String {
+        let text = if self.detail.is_empty() { &self.title } else { &self.detail };
+        match &self.field {
+            Some(field) if !text.contains(field.as_str()) => format!("{field}: {text}"),
+            _ => text.clone(),
+        }
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The command line, or where it was used, leaves something open.
+    #[error("{message}")]
+    Usage { message: String, hint: Option<String> },
+    /// No usable log-in.
+    #[error("not logged in to {api}")]
+    NotLoggedIn { api: String },
+    /// The API refused.
+    #[error("{}", .0.text())]
+    Problem(Problem),
+    /// The API refused a log-in: no hint to log in.
+    #[error("{}", .0.text())]
+    Refused(Problem),
+    /// Ours to say: the API's list does not have it.
+    #[error("{0}")]
+    NotFound(String),
+    /// The API could not be reached, or went away.
+    #[error("no answer from {api}: {reason}")]
+    Unreachable { api: String, reason: String },
+    /// The API answered in a way that this version does not know.
+    #[error("unexpected answer from {api}: {reason}")]
+    Unexpected { api: String, reason: String },
+    /// What was asked for was tried and failed.
+    #[error("{0}")]
+    Failed(String),
+    /// The user stopped following.
+    #[error("stopped following; {goes_on}")]
+    Interrupted { goes_on: String, hint: String },
+    /// Files and terminals.
+    #[error("cannot {doing}: {source}")]
+    Io { doing: String, source: io::Error },
+    /// Whoever read our output has gone: nobody to tell.
+    #[error("the reader of the output went away")]
+    OutputClosed,
+}
+
+impl Error {
+    /// A mistake in the use of the command.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: None }
+    }
+
+    /// The same, with what to do instead.
+    pub(crate) fn usage_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// Names what was being done to a file.
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+
+    /// The documented exit code.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::OutputClosed => 0,
+            Self::Failed(_) | Self::Io { .. } | Self::Unexpected { .. } => 1,
+            Self::Usage { .. } => 2,
+            Self::NotLoggedIn { .. } | Self::Refused(_) => 3,
+            Self::NotFound(_) => 4,
+            Self::Unreachable { .. } => 5,
+            Self::Interrupted { .. } => 130,
+            Self::Problem(problem) => match problem.status {
+                401 | 403 => 3,
+                404 => 4,
+                429 | 502..=504 => 5,
+                _ => 1,
+            },
+        }
+    }
+
+    /// What the user can do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage { hint, .. } => hint.clone(),
+            Self::NotLoggedIn { api } => Some(format!("paastech login {api}")),
+            Self::Interrupted { hint, .. } => Some(hint.clone()),
+            Self::Unreachable { .. } => {
+                Some("is the server running, and is this its address? --api URL names another".to_owned())
+            }
+            Self::Problem(problem) => match problem.status {
+                401 => Some("paastech login".to_owned()),
+                404 => Some("`paastech projects` lists the projects you can see".to_owned()),
+                429 | 503 => Some("try again in a moment".to_owned()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}

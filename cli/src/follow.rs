@@ -1,0 +1,114 @@
+//! Following an operation to its end. The operation needs nobody to follow it: Ctrl-C only stops the following.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::{
+    api::{Line, Operation},
+    context::Context,
+    error::{Error, Result},
+};
+
+/// How often in a row the connection may fail without a new line before we give up following.
+const PATIENCE: usize = 10;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What to do once an operation was accepted.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Following {
+    /// Don't wait for the end
+    #[arg(short, long)]
+    detach: bool,
+}
+
+impl Following {
+    /// Follows an accepted operation, or only names it. An answer without an operation changed nothing that runs.
+    pub(crate) async fn accepted(self, context: &Context, answer: &Value) -> Result<()> {
+        let operation = answer.get("operation").unwrap_or(answer);
+        let Some(id) =
+            operation.get("id").and_then(Value::as_str).filter(|_| operation.get("state").is_some())
+        else {
+            return context.output.answer(answer, String::new);
+        };
+        if self.detach {
+            return context
+                .output
+                .answer(answer, || format!("operation {id}\nfollow it: paastech operation {id} --follow"));
+        }
+        to_the_end(context, id).await
+    }
+}
+
+/// Shows an operation's log from its start; succeeds if the operation does.
+pub(crate) async fn to_the_end(context: &Context, id: &str) -> Result<()> {
+    let body = tokio::select! {
+        body = log_until_ended(context, id) => body?,
+        _ = tokio::signal::ctrl_c() => return Err(Error::Interrupted {
+            goes_on: format!("operation {id} goes on"),
+            hint: format!("paastech operation {id} --follow shows it again, paastech cancel {id} stops it"),
+        }),
+    };
+    let operation: Operation = context.client.decode(&body)?;
+    let succeeded = operation.state == "done";
+    context.output.answer(&body, || if succeeded { ending(&operation) } else { String::new() })?;
+    if succeeded {
+        return Ok(());
+    }
+    let reason = operation.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+    Err(Error::Failed(format!("the {} ended as {}{reason}", operation.kind, operation.state)))
+}
+
+/// The sentence that ends a success.
+fn ending(operation: &Operation) -> String {
+    match (operation.kind.as_str(), &operation.url) {
+        ("deploy", Some(url)) => format!("live at {url}"),
+        ("start", Some(url)) => format!("started: {url}"),
+        ("stop", _) => "stopped".to_owned(),
+        ("delete", _) => "deleted".to_owned(),
+        (kind, _) => format!("{kind} done"),
+    }
+}
+
+/// Prints the log, across lost connections, and answers the operation's last body.
+async fn log_until_ended(context: &Context, id: &str) -> Result<Value> {
+    let mut seen = 0;
+    let mut failures = 0;
+    loop {
+        let before = seen;
+        let answer = log_once(context, id, &mut seen).await;
+        let body = match answer {
+            Ok(body) => body,
+            Err(Error::Unreachable { .. }) if failures < PATIENCE => {
+                failures = if seen > before { 0 } else { failures + 1 };
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if context.client.decode::<Operation>(&body)?.has_ended() {
+            return Ok(body);
+        }
+        failures = 0;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// One connection's worth of log, then the operation as it is.
+async fn log_once(context: &Context, id: &str, seen: &mut u64) -> Result<Value> {
+    let mut lines =
+        context.client.stream(&format!("/v1/operations/{id}/log?follow=true&from={seen}")).await?;
+    while let Some(body) = lines.next().await {
+        let Ok(line) = context.client.decode::<Line>(&body) else { continue };
+        if let Some(seq) = line.seq {
+            // A server may begin with the line we named or with the one behind it.
+            if seq <= *seen && *seen > 0 {
+                continue;
+            }
+            *seen = seq;
+        }
+        context.output.answer(&body, || line.text.clone())?;
+    }
+    context.client.send(Method::GET, &format!("/v1/operations/{id}"), None).await
+}

@@ -1,0 +1,155 @@
+//! Which API a command talks to: a URL, or the socket of the daemon on this host.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    args::Global,
+    credentials::Credentials,
+    environment,
+    error::{Error, Result},
+};
+
+const SYSTEM_SOCKET: &str = "/var/lib/paastech/admin.sock";
+
+/// Where the API is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Over the network, with a log-in. No slash at the end.
+    Url(String),
+    /// The daemon on this host, which knows its peer: no log-in.
+    Socket(PathBuf),
+}
+
+impl Target {
+    /// Flags win over the environment, that over the last log-in, that over a socket found on this host.
+    pub(crate) fn choose(global: &Global, saved: &Credentials) -> Result<Self> {
+        if let Some(path) = &global.socket {
+            return Ok(Self::Socket(path.clone()));
+        }
+        if let Some(url) = &global.api {
+            return parse_url(url).map(Self::Url);
+        }
+        if let Some(path) = environment::text("PAASTECH_SOCKET") {
+            return Ok(Self::Socket(path.into()));
+        }
+        if let Some(url) = environment::text("PAASTECH_API") {
+            return parse_url(&url).map(Self::Url);
+        }
+        if let Some(url) = &saved.current {
+            return Ok(Self::Url(url.clone()));
+        }
+        let own = environment::data_dir().map(|folder| folder.join("admin.sock"));
+        own.into_iter()
+            .chain([PathBuf::from(SYSTEM_SOCKET)])
+            .find(|path| path.exists())
+            .map(Self::Socket)
+            .ok_or_else(|| {
+                Error::usage_hint(
+                    "no server is known yet",
+                    "paastech login URL, or --api URL, or --socket PATH on the server itself",
+                )
+            })
+    }
+
+    /// What a request's path is appended to.
+    pub(crate) fn base(&self) -> &str {
+        match self {
+            Self::Url(url) => url,
+            Self::Socket(_) => "http://localhost",
+        }
+    }
+
+    /// The socket, if it is one.
+    pub(crate) fn socket(&self) -> Option<&Path> {
+        match self {
+            Self::Url(_) => None,
+            Self::Socket(path) => Some(path),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(url),
+            Self::Socket(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// The form under which a log-in is kept: no slash at the end, no `/v1`.
+pub(crate) fn parse_url(text: &str) -> Result<String> {
+    let bad = |why: &str| {
+        Error::usage_hint(
+            format!("'{text}' is not an API address: {why}"),
+            "for example https://api.example.org",
+        )
+    };
+    let url = reqwest::Url::parse(text).map_err(|_| bad("it begins with https:// or http://"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(bad("it begins with https:// or http://"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(bad("it has no ? and no #"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(bad("it holds no user name and no password"));
+    }
+    let url = url.as_str().trim_end_matches('/');
+    Ok(url.strip_suffix("/v1").unwrap_or(url).to_owned())
+}
+
+/// Whether this address leads to the machine itself: no proxy, and no warning about plain HTTP.
+pub(crate) fn is_loopback(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let Some(host) = url.host_str() else { return false };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(api: Option<&str>, socket: Option<&str>) -> Global {
+        Global { api: api.map(str::to_owned), socket: socket.map(PathBuf::from), ..Global::default() }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_saved_log_in() {
+        let saved =
+            Credentials { current: Some("https://saved.example".to_owned()), ..Credentials::default() };
+        assert_eq!(
+            Target::choose(&flags(Some("http://127.0.0.1:8080/"), None), &saved).unwrap(),
+            Target::Url("http://127.0.0.1:8080".to_owned())
+        );
+        assert_eq!(
+            Target::choose(&flags(None, Some("/run/x.sock")), &saved).unwrap(),
+            Target::Socket("/run/x.sock".into())
+        );
+    }
+
+    #[test]
+    fn addresses_are_kept_in_one_form() {
+        for text in ["https://a.example", "https://a.example/", "https://a.example/v1/", "HTTPS://A.example"]
+        {
+            assert_eq!(parse_url(text).unwrap(), "https://a.example", "{text}");
+        }
+        for text in ["a.example", "ftp://a.example", "https://u:p@a.example", "https://a.example/?x=1", ""] {
+            assert_eq!(parse_url(text).unwrap_err().exit_code(), 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_told_apart() {
+        for url in ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost", "http://api.localhost:80"] {
+            assert!(is_loopback(url), "{url}");
+        }
+        assert!(!is_loopback("http://localhost.example"));
+    }
+}
