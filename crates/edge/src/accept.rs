@@ -28,6 +28,9 @@ use crate::{
     pulse::{Pulse, Watched},
 };
 
+/// How long a connection that is to end has for that.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// What answers requests.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// The answer to one request on this connection.
@@ -111,7 +114,9 @@ async fn serve_one<H: Handler>(
                 return;
             }
             reason = &mut overdue => {
-                tracing::debug!(reason, "a client's connection is cut");
+                tracing::debug!(reason, "a client's connection is ended");
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(FAREWELL, connection).await.ok();
                 return;
             }
             () = &mut draining, if !drained => {

@@ -35,10 +35,9 @@ impl Edge {
         if config.instance.is_empty() {
             return Err(EdgeError::NoInstance);
         }
-        let (socket, instance) = (config.socket.clone(), config.instance.clone());
         let mut edge = Self::with_table(config).await?;
-        let (table, synced) = (Arc::clone(&edge.table), edge.synced.clone());
-        edge.follower = Some(Follower { socket, instance, key, table, synced });
+        let (table, synced) = (edge.table(), edge.synced.clone());
+        edge.follower = Some(Follower::new(&edge.config, key, table, synced));
         Ok(edge)
     }
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    convert::Infallible,
+    io,
     path::PathBuf,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,8 +15,9 @@ use std::{
 
 use bollard::{
     API_DEFAULT_VERSION, Docker,
-    models::{ContainerSummary, EventMessage},
-    query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder},
+    errors::Error,
+    models::{ContainerState, ContainerSummary, EventMessage, HealthStatusEnum},
+    query_parameters::{EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder},
 };
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use paastech_labels::{LabelKey, instance_selector, names};
@@ -21,14 +25,17 @@ use paastech_runtime::Shutdown;
 
 use crate::{Replica, RouteTable, observe};
 
-/// Looks without an event: what an event may have missed is seen after this at the latest.
+/// Looks without an event: what the events missed is seen after this at the latest.
 const WATCHDOG: Duration = Duration::from_secs(15);
+/// The same right after the events were subscribed to.
+const SOON: Duration = Duration::from_secs(1);
 /// Events come in groups; one look answers them all.
 const GATHER: Duration = Duration::from_millis(20);
 /// An engine that hangs is given up on after this.
 const CALL: Duration = Duration::from_secs(10);
 /// Events are asked for from a little before the first look, so that none falls between.
 const OVERLAP: Duration = Duration::from_secs(2);
+/// The first and the longest pause while the engine is away.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// Whether the engine has been listed once.
@@ -45,108 +52,144 @@ impl Synced {
     }
 }
 
-/// What is followed, and with which key.
+/// Follows one engine for one installation.
 pub(crate) struct Follower {
-    pub(crate) socket: PathBuf,
-    pub(crate) instance: String,
-    pub(crate) key: LabelKey,
-    pub(crate) table: Arc<RouteTable>,
-    pub(crate) synced: Synced,
+    socket: PathBuf,
+    instance: String,
+    key: LabelKey,
+    table: Arc<RouteTable>,
+    synced: Synced,
+    /// When each container that takes traffic was started.
+    started: HashMap<String, String>,
 }
 
 impl Follower {
+    pub(crate) fn new(
+        config: &crate::EdgeConfig,
+        key: LabelKey,
+        table: Arc<RouteTable>,
+        synced: Synced,
+    ) -> Self {
+        let (socket, instance) = (config.socket.clone(), config.instance.clone());
+        Self { socket, instance, key, table, synced, started: HashMap::new() }
+    }
+
     /// Follows until the shutdown drains. While the engine is away the table stays as it was.
-    pub(crate) async fn run(self, shutdown: Shutdown) {
-        let following = async {
-            let mut wait = BACKOFF.0;
-            loop {
-                let began = tokio::time::Instant::now();
-                let Err(error) = self.follow().await;
-                if began.elapsed() > WATCHDOG {
-                    wait = BACKOFF.0;
-                }
-                tracing::warn!(%error, "the engine cannot be followed; routes stay as they are");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(BACKOFF.1);
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let mut draining = pin!(shutdown.draining());
+        let mut wait = BACKOFF.0;
+        loop {
+            let began = tokio::time::Instant::now();
+            let error = tokio::select! {
+                () = &mut draining => return,
+                Err(error) = self.follow() => error,
+            };
+            if began.elapsed() > WATCHDOG {
+                wait = BACKOFF.0;
             }
-        };
-        tokio::select! {
-            () = shutdown.draining() => {}
-            () = following => {}
+            tracing::warn!(%error, "the engine cannot be followed; routes stay as they are");
+            tokio::select! {
+                () = &mut draining => return,
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
+            }
         }
     }
 
-    async fn follow(&self) -> Result<std::convert::Infallible, bollard::errors::Error> {
+    async fn follow(&mut self) -> Result<Infallible, Error> {
         let socket = self.socket.to_string_lossy();
         let docker = Docker::connect_with_unix(&socket, CALL.as_secs(), API_DEFAULT_VERSION)?;
         let docker = docker.negotiate_version().await?;
         let mut events = Box::pin(self.events(&docker));
-        // Polled once, so that the request goes out before the first look.
-        let mut pending = events.next().now_or_never();
+        // The subscription begins with the first wait, so the second look comes soon.
+        let mut patience = SOON;
         loop {
             self.look(&docker).await?;
-            loop {
-                let event = match pending.take() {
-                    Some(event) => Some(event),
-                    None => tokio::time::timeout(WATCHDOG, events.next()).await.ok(),
-                };
-                match event {
-                    Some(Some(Ok(event))) if !matters(&event) => {}
-                    Some(Some(Ok(_))) | None => break,
-                    Some(Some(Err(error))) => return Err(error),
-                    Some(None) => return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
-                }
-            }
+            tokio::time::timeout(patience, next_that_matters(&mut events)).await.unwrap_or(Ok(()))?;
+            patience = WATCHDOG;
             tokio::time::sleep(GATHER).await;
             while let Some(Some(Ok(_))) = events.next().now_or_never() {}
         }
     }
 
-    fn events(
-        &self,
-        docker: &Docker,
-    ) -> impl Stream<Item = Result<EventMessage, bollard::errors::Error>> + use<> {
+    fn events(&self, docker: &Docker) -> impl Stream<Item = Result<EventMessage, Error>> + use<> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(OVERLAP);
         let filters = HashMap::from([
             ("type", vec!["container".to_owned()]),
             ("label", vec![instance_selector(&self.instance)]),
         ]);
-        let options =
-            EventsOptionsBuilder::new().since(&since.as_secs().to_string()).filters(&filters).build();
-        docker.events(Some(options))
+        let since = since.as_secs().to_string();
+        docker.events(Some(EventsOptionsBuilder::new().since(&since).filters(&filters).build()))
     }
 
-    async fn look(&self, docker: &Docker) -> Result<(), bollard::errors::Error> {
-        let ours = self.list(docker, &[]).await?;
-        let healthy: HashSet<Option<String>> = self
-            .list(docker, &[("health", "healthy")])
-            .await?
-            .into_iter()
-            .map(|container| container.id)
-            .collect();
-        let replicas: Vec<Replica> = ours
-            .iter()
-            .filter_map(|container| {
-                observe::replica(container, healthy.contains(&container.id), &self.key, &self.instance)
-            })
-            .collect();
+    async fn look(&mut self, docker: &Docker) -> Result<(), Error> {
+        let ours = self.list(docker, None).await?;
+        let healthy = self.list(docker, Some("healthy")).await?;
+        let healthy: HashSet<String> = healthy.into_iter().filter_map(|container| container.id).collect();
+        let mut replicas: Vec<Replica> = Vec::with_capacity(ours.len());
+        for container in &ours {
+            let id = container.id.as_deref().unwrap_or_default();
+            let takes = healthy.contains(id) || self.was_healthy(docker, id).await;
+            replicas.extend(observe::replica(container, takes, &self.key, &self.instance));
+        }
         self.table.apply(&replicas);
         self.synced.set();
+        self.remember(docker, &replicas).await;
         Ok(())
     }
 
-    async fn list(
-        &self,
-        docker: &Docker,
-        more: &[(&str, &str)],
-    ) -> Result<Vec<ContainerSummary>, bollard::errors::Error> {
-        let mut filters: HashMap<&str, Vec<String>> =
-            more.iter().map(|(name, value)| (*name, vec![(*value).to_owned()])).collect();
+    /// Whether a container that is not listed as healthy became so since it was started, and was not found unhealthy
+    /// since. An engine that was killed, and kept its containers, may have forgotten their health and never asks
+    /// again; the app serves on.
+    async fn was_healthy(&self, docker: &Docker, id: &str) -> bool {
+        let Some(started) = self.started.get(id) else { return false };
+        let Some(state) = state(docker, id).await else { return false };
+        let health = state.health.and_then(|health| health.status);
+        state.started_at.as_ref() == Some(started) && health != Some(HealthStatusEnum::UNHEALTHY)
+    }
+
+    /// Keeps the start of what takes traffic now.
+    async fn remember(&mut self, docker: &Docker, replicas: &[Replica]) {
+        let ready: HashSet<&str> = replicas
+            .iter()
+            .filter(|replica| replica.ready.is_some())
+            .map(|replica| replica.container.as_str())
+            .collect();
+        self.started.retain(|id, _| ready.contains(id.as_str()));
+        for id in ready {
+            if !self.started.contains_key(id)
+                && let Some(started) = state(docker, id).await.and_then(|state| state.started_at)
+            {
+                self.started.insert(id.to_owned(), started);
+            }
+        }
+    }
+
+    async fn list(&self, docker: &Docker, health: Option<&str>) -> Result<Vec<ContainerSummary>, Error> {
         let app = format!("{}=app", names::KIND);
-        filters.insert("label", vec![instance_selector(&self.instance), app]);
-        docker
-            .list_containers(Some(ListContainersOptionsBuilder::new().all(true).filters(&filters).build()))
-            .await
+        let mut filters = HashMap::from([("label", vec![instance_selector(&self.instance), app])]);
+        if let Some(health) = health {
+            filters.insert("health", vec![health.to_owned()]);
+        }
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        docker.list_containers(Some(options)).await
+    }
+}
+
+/// The container's state; `None` when it is gone.
+async fn state(docker: &Docker, id: &str) -> Option<ContainerState> {
+    docker.inspect_container(id, None::<InspectContainerOptions>).await.ok()?.state
+}
+
+async fn next_that_matters(
+    events: &mut (impl Stream<Item = Result<EventMessage, Error>> + Unpin),
+) -> Result<(), Error> {
+    loop {
+        let Some(event) = events.next().await else {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        };
+        if matters(&event?) {
+            return Ok(());
+        }
     }
 }
 

@@ -109,3 +109,98 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
         .map(|token| token.split(';').next().unwrap_or_default().trim())
         .filter(|token| !token.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+                (name, HeaderValue::try_from(*value).expect("a value"))
+            })
+            .collect()
+    }
+
+    fn forwarded(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = headers(lines);
+        let forward = Forward {
+            client: "::ffff:192.0.2.1".parse().expect("an address"),
+            authority: &HeaderValue::from_static("a:8000"),
+            request_id: &HeaderValue::from_static("id"),
+            upgrade: None,
+        };
+        to_app(&mut headers, &forward);
+        headers
+    }
+
+    #[test]
+    fn only_we_say_where_a_request_comes_from() {
+        let sent = forwarded(&[
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-host", "evil"),
+            ("x-forwarded-user", "root"),
+            ("x_forwarded_for", "6.6.6.6"),
+            ("x-forwarded_proto", "https"),
+            ("forwarded", "for=6.6.6.6"),
+            ("x-real-ip", "6.6.6.6"),
+            ("x-request-id", "forged"),
+            ("proxy", "http://evil"),
+            ("host", "b"),
+        ]);
+        let expected = [
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "a:8000"),
+            ("x-request-id", "id"),
+            ("host", "a:8000"),
+        ];
+        assert_eq!(sent, headers(&expected));
+    }
+
+    #[test]
+    fn what_concerns_one_connection_stays_behind() {
+        let sent = forwarded(&[
+            ("connection", "close, X-Secret-Hop, x-forwarded-for, host"),
+            ("connection", "x-other"),
+            ("x-secret-hop", "1"),
+            ("x-other", "1"),
+            ("keep-alive", "5"),
+            ("te", "gzip, trailers;q=1"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "x"),
+            ("proxy-authorization", "Basic x"),
+            ("expect", "100-continue"),
+            ("trailer", "x-sum"),
+            ("accept", "text/html"),
+        ]);
+        let kept: Vec<&str> =
+            sent.keys().map(HeaderName::as_str).filter(|name| !name.starts_with("x-")).collect();
+        assert_eq!(sent.len(), 8, "{sent:?}");
+        for name in ["te", "trailer", "accept", "host"] {
+            assert!(kept.contains(&name), "{name} in {kept:?}");
+        }
+        assert_eq!(sent["te"], "trailers");
+        assert_eq!(sent["x-forwarded-for"], "192.0.2.1", "a client cannot have it dropped");
+    }
+
+    #[test]
+    fn split_cookies_become_one_line() {
+        let sent = forwarded(&[("cookie", "a=1"), ("cookie", "b=2"), ("x-a", "1"), ("x-a", "2")]);
+        assert_eq!(sent.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        assert_eq!(sent.get_all("x-a").iter().count(), 2);
+    }
+
+    #[test]
+    fn an_upgrade_counts_only_when_the_connection_asks_for_it() {
+        let wanted = |lines: &[(&str, &str)]| wanted_upgrade(&headers(lines));
+        let websocket = Some(HeaderValue::from_static("websocket"));
+        assert_eq!(wanted(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]), websocket);
+        assert_eq!(wanted(&[("upgrade", "websocket")]), None);
+        assert_eq!(wanted(&[("connection", "upgrade")]), None);
+        assert_eq!(wanted(&[("connection", "upgrade"), ("upgrade", "foo, H2C")]), None);
+    }
+}

@@ -54,3 +54,66 @@ fn read(value: &HeaderValue) -> Result<Target, StatusCode> {
     let host = name.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
     Ok(Target { host, authority: value.clone() })
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn ask(version: Version, uri: &str, hosts: &[&str]) -> Result<Target, StatusCode> {
+        let mut request = Request::builder().version(version).uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        target(&request.body(()).expect("a request").into_parts().0)
+    }
+
+    fn host(answer: Result<Target, StatusCode>) -> Result<String, u16> {
+        answer.map(|target| target.host.to_string()).map_err(|status| status.as_u16())
+    }
+
+    #[test]
+    fn the_host_is_found_without_its_port_case_and_final_dot() {
+        for text in [
+            "a.localhost",
+            "A.LocalHost",
+            "a.localhost:8000",
+            "a.localhost.",
+            "a.localhost.:80",
+            "a.localhost:",
+        ] {
+            assert_eq!(host(ask(Version::HTTP_11, "/", &[text])), Ok("a.localhost".to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_authority_goes_on_as_it_was_written() {
+        let target = ask(Version::HTTP_11, "/", &["A.localhost:8000"]).expect("a host");
+        assert_eq!(target.authority, "A.localhost:8000");
+    }
+
+    #[test]
+    fn no_host_two_hosts_and_malformed_ones_are_400() {
+        assert_eq!(host(ask(Version::HTTP_11, "/", &[])), Err(400));
+        assert_eq!(host(ask(Version::HTTP_11, "/", &["a", "a"])), Err(400));
+        for text in [
+            "", "a b", "a/b", "a@b", "user@a", "a:b", "a:1:2", "a:123456", "a..b", "-a", "a_b", "*.a", "a,b",
+            "a`", "[::1", ":80",
+        ] {
+            assert_eq!(host(ask(Version::HTTP_11, "/", &[text])), Err(400), "{text:?}");
+        }
+        assert_eq!(host(ask(Version::HTTP_11, "/", &["[::1]:80"])), Err(404));
+    }
+
+    #[test]
+    fn a_request_line_that_names_another_host_is_refused() {
+        assert_eq!(host(ask(Version::HTTP_11, "http://a/x", &["a"])), Ok("a".to_owned()));
+        assert_eq!(host(ask(Version::HTTP_11, "http://a/x", &["b"])), Err(400));
+        assert_eq!(host(ask(Version::HTTP_11, "http://a/x", &[])), Err(400));
+        assert_eq!(host(ask(Version::HTTP_2, "http://a/x", &[])), Ok("a".to_owned()));
+        assert_eq!(host(ask(Version::HTTP_2, "http://a/x", &["a"])), Ok("a".to_owned()));
+        assert_eq!(host(ask(Version::HTTP_2, "http://a/x", &["b"])), Err(421));
+        assert_eq!(host(ask(Version::HTTP_2, "http://u@a/x", &[])), Err(400));
+    }
+}

@@ -32,7 +32,7 @@ impl Handler for Internal {
         request: Request<Incoming>,
         client: Arc<ClientConnection>,
     ) -> Response<Download> {
-        let busy = client.pulse.begin();
+        let busy = client.pulse.begin(request.version());
         self.answer(&request).map(|body| body.ending(None, busy))
     }
 }

@@ -60,3 +60,24 @@ fn html(status: StatusCode, title: &str, text: &str) -> String {
         code = status.as_u16(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_get_html_and_others_text() {
+        let mut browser = HeaderMap::new();
+        browser.insert(ACCEPT, HeaderValue::from_static("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"));
+        let kind = |headers| page(StatusCode::BAD_GATEWAY, headers).headers()[CONTENT_TYPE].clone();
+        assert_eq!(kind(&browser), "text/html; charset=utf-8");
+        assert_eq!(kind(&HeaderMap::new()), "text/plain; charset=utf-8");
+    }
+
+    #[test]
+    fn only_503_asks_to_come_back() {
+        let retry = |status| page(status, &HeaderMap::new()).headers().contains_key(RETRY_AFTER);
+        assert!(retry(StatusCode::SERVICE_UNAVAILABLE));
+        assert!(!retry(StatusCode::BAD_GATEWAY));
+    }
+}

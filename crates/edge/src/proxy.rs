@@ -54,7 +54,7 @@ impl Handler for Proxy {
         request: Request<Incoming>,
         client: Arc<ClientConnection>,
     ) -> Response<Download> {
-        let busy = client.pulse.begin();
+        let busy = client.pulse.begin(request.version());
         let request_id = TraceId::random().to_string();
         let log = self.config.access_log;
         let mut access = log.then(|| Access::begin(request.method(), request.uri(), request_id.clone()));
@@ -105,6 +105,7 @@ impl Proxy {
             return Ok(self.switch(response.headers(), ends, client, in_flight, access.take()));
         }
         headers::to_client(response.headers_mut());
+        *response.version_mut() = Version::HTTP_11;
         let idle = ms(self.config.timeouts.response_idle_ms);
         Ok(response.map(|body| Download::app(body, idle, in_flight)))
     }

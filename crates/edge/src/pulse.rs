@@ -6,12 +6,13 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use http::Version;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -28,6 +29,8 @@ pub(crate) struct Pulse {
     born: Instant,
     /// Requests that have not been answered to the end.
     busy: AtomicUsize,
+    /// HTTP/2: what comes between two requests need not be the head of one.
+    multiplexed: AtomicBool,
     /// The first byte after the last answer.
     head_since: AtomicU64,
     /// The end of the last answer.
@@ -46,6 +49,7 @@ impl Pulse {
         Arc::new(Self {
             born: Instant::now(),
             busy: AtomicUsize::new(0),
+            multiplexed: AtomicBool::new(false),
             head_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
             stuck_since: AtomicU64::new(0),
@@ -54,8 +58,9 @@ impl Pulse {
     }
 
     /// A request has begun.
-    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
+    pub(crate) fn begin(self: &Arc<Self>, version: Version) -> Busy {
         self.busy.fetch_add(1, Relaxed);
+        self.multiplexed.store(version == Version::HTTP_2, Relaxed);
         self.head_since.store(0, Relaxed);
         Busy(Arc::clone(self))
     }
@@ -110,7 +115,8 @@ impl Pulse {
     fn did_read(&self) {
         let now = self.now();
         self.moved_at.store(now, Relaxed);
-        if self.busy.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
+        let idle = self.busy.load(Relaxed) == 0 && !self.multiplexed.load(Relaxed);
+        if idle && self.head_since.load(Relaxed) == 0 {
             self.head_since.store(now, Relaxed);
         }
     }
@@ -182,5 +188,61 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pulse born long enough ago for every limit below to have passed.
+    fn old() -> Arc<Pulse> {
+        let mut pulse = Pulse::new();
+        let inner = Arc::get_mut(&mut pulse).expect("not shared yet");
+        inner.born =
+            Instant::now().checked_sub(Duration::from_secs(60)).expect("the machine is up for a minute");
+        pulse
+    }
+
+    fn limits() -> Timeouts {
+        Timeouts { header_ms: 10_000, keep_alive_ms: 20_000, write_stall_ms: 10_000, ..Timeouts::default() }
+    }
+
+    #[test]
+    fn a_connection_without_a_request_is_overdue() {
+        assert_eq!(Pulse::new().verdict(&limits()), None);
+        assert_eq!(old().verdict(&limits()), Some("no request came"));
+    }
+
+    #[test]
+    fn one_with_a_request_at_work_never_is_unless_it_takes_nothing() {
+        let pulse = old();
+        let busy = pulse.begin(Version::HTTP_11);
+        assert_eq!(pulse.verdict(&limits()), None);
+        pulse.stuck_since.store(1, Relaxed);
+        assert_eq!(pulse.verdict(&limits()), Some("it takes nothing of the answer"));
+        pulse.did_write(&Poll::Ready(()));
+        assert_eq!(pulse.verdict(&limits()), None);
+        drop(busy);
+        assert_eq!(pulse.verdict(&limits()), None, "idle from now on");
+    }
+
+    #[test]
+    fn between_requests_the_head_and_the_silence_have_their_own_limits() {
+        let pulse = old();
+        drop(pulse.begin(Version::HTTP_11));
+        pulse.head_since.store(1, Relaxed);
+        assert_eq!(pulse.verdict(&limits()), Some("the head of a request took too long"));
+        pulse.head_since.store(0, Relaxed);
+        pulse.idle_since.store(1, Relaxed);
+        assert_eq!(pulse.verdict(&limits()), Some("no further request came"));
+    }
+
+    #[test]
+    fn a_ping_on_http2_is_not_the_head_of_a_request() {
+        let pulse = old();
+        drop(pulse.begin(Version::HTTP_2));
+        pulse.did_read();
+        assert_eq!(pulse.head_since.load(Relaxed), 0);
     }
 }

@@ -230,3 +230,122 @@ fn choose(replicas: &[Replica]) -> BTreeMap<&HostName, Vec<&Replica>> {
     }
     chosen
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOSTS: [&str; 3] = ["a", "b", "c"];
+
+    fn projects() -> [ProjectId; 2] {
+        [1, 2].map(|n| ProjectId::from(uuid::Uuid::from_u128(n)))
+    }
+
+    fn release(seq: i64) -> ReleaseId {
+        ReleaseId::from(uuid::Uuid::from_u128(u128::from(seq.unsigned_abs())))
+    }
+
+    fn replica(n: u16, project: ProjectId, seq: i64, host: &str, ready: bool) -> Replica {
+        Replica {
+            container: format!("c{n}"),
+            project,
+            release: release(seq),
+            seq,
+            hosts: vec![host.parse().expect("a host")],
+            ready: ready.then(|| SocketAddr::from(([127, 0, 0, 1], n + 1))),
+        }
+    }
+
+    fn any_replicas() -> impl Strategy<Value = Vec<Replica>> {
+        let one = (0..2_usize, 0..5_i64, 0..3_usize, any::<bool>());
+        proptest::collection::vec(one, 0..24).prop_map(|all| {
+            let build =
+                |(n, (project, seq, host, ready))| replica(n, projects()[project], seq, HOSTS[host], ready);
+            (0..).zip(all).map(build).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_highest_ready_release_of_the_oldest_project_takes_everything(replicas in any_replicas()) {
+            let chosen = choose(&replicas);
+            for host in HOSTS {
+                let host: HostName = host.parse().expect("a host");
+                let claims: Vec<&Replica> = replicas.iter().filter(|r| r.hosts.contains(&host)).collect();
+                let Some(owner) = claims.iter().map(|r| r.project).min() else {
+                    prop_assert!(!chosen.contains_key(&host));
+                    continue;
+                };
+                let ready: Vec<&Replica> =
+                    claims.into_iter().filter(|r| r.project == owner && r.ready.is_some()).collect();
+                let highest = ready.iter().map(|r| r.seq).max();
+                let expected: Vec<&Replica> = ready.into_iter().filter(|r| Some(r.seq) == highest).collect();
+                prop_assert_eq!(&chosen[&host], &expected);
+            }
+        }
+
+        #[test]
+        fn what_is_routed_and_what_drains_are_all_that_is_ready(replicas in any_replicas()) {
+            let table = RouteTable::new(Duration::from_secs(1));
+            // Made outside a runtime: a table starts nothing by itself.
+            table.apply(&replicas);
+            let count = |routes: Vec<Route>| routes.iter().map(|route| route.servers).sum::<usize>();
+            let ready = replicas.iter().filter(|replica| replica.ready.is_some()).count();
+            prop_assert_eq!(count(table.routes(None)) + count(table.draining(None)), ready);
+            table.apply(&[]);
+            prop_assert_eq!(table.routes(None).len() + table.draining(None).len(), 0);
+        }
+    }
+
+    fn enter(table: &RouteTable) -> InFlight {
+        match table.way(&"a".parse().expect("a host"), &[]) {
+            Way::To(in_flight) => in_flight,
+            _ => panic!("nothing is routed"),
+        }
+    }
+
+    #[test]
+    fn what_is_in_flight_is_seen_until_it_ends_though_its_server_is_gone() {
+        let table = RouteTable::new(Duration::from_secs(1));
+        let [project, _] = projects();
+        table.apply(&[replica(1, project, 1, "a", true)]);
+        let old = enter(&table);
+        table.apply(&[replica(2, project, 2, "a", true)]);
+        let _new = enter(&table);
+        let seen = |routes: Vec<Route>| routes.iter().map(|r| (r.seq, r.in_flight)).collect::<Vec<_>>();
+        assert_eq!(seen(table.routes(None)), [(2, 1)]);
+        assert_eq!(seen(table.draining(Some("a"))), [(1, 1)]);
+        drop(old);
+        table.apply(&[replica(2, project, 2, "a", true)]);
+        assert_eq!(seen(table.routes(None)), [(2, 1)], "the same server, the same count");
+        assert_eq!(seen(table.draining(None)), []);
+    }
+
+    #[test]
+    fn the_least_busy_server_is_next_and_none_is_tried_twice() {
+        let table = RouteTable::new(Duration::from_secs(1));
+        let [project, _] = projects();
+        let both = [replica(1, project, 1, "a", true), replica(2, project, 1, "a", true)];
+        table.apply(&both);
+        let (one, two) = (enter(&table), enter(&table));
+        assert_ne!(one.server().addr, two.server().addr);
+        let tried = [Arc::clone(one.server()), Arc::clone(two.server())];
+        assert!(matches!(table.way(&"a".parse().expect("a host"), &tried), Way::Tried));
+    }
+
+    #[test]
+    fn a_server_that_refused_is_taken_only_when_there_is_no_other() {
+        let table = RouteTable::new(Duration::from_secs(1));
+        let [project, _] = projects();
+        table.apply(&[replica(1, project, 1, "a", true), replica(2, project, 1, "a", true)]);
+        let refused = enter(&table);
+        refused.server().avoid();
+        let other: Vec<SocketAddr> = (0..4).map(|_| enter(&table).server().addr).collect();
+        assert!(!other.contains(&refused.server().addr), "{other:?}");
+        let known = refused.server().addr;
+        table.apply(&[replica(known.port() - 1, project, 1, "a", true)]);
+        assert_eq!(enter(&table).server().addr, known);
+    }
+}
