@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use http::{Method, header::CONTENT_TYPE};
+use http::Method;
 use rustix::process::geteuid;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -82,7 +82,7 @@ fn key(mirror: &Mirror, bundle: &[u8]) -> String {
 }
 
 async fn held_key(engine: &Engine) -> Result<Option<String>> {
-    let answer = engine.server().get(&format!("/v1.41/images/{IMAGE}/json")).await?;
+    let answer = engine.get(&format!("/images/{IMAGE}/json")).await?;
     if answer.status == http::StatusCode::NOT_FOUND {
         return Ok(None);
     }
@@ -131,9 +131,8 @@ async fn import(engine: &Engine, tarball: &PathBuf, key: &str) -> Result<()> {
     let (repository, tag) = IMAGE.split_once(':').expect("the image's name has a tag");
     // One label and one command, percent-encoded by hand: their alphabets are fixed.
     let changes = format!("changes=LABEL%20{KEY_LABEL}%3D{key}&changes=CMD%20%5B%22bash%22%5D");
-    let path = format!("/v1.41/images/create?fromSrc=-&repo={repository}&tag={tag}&{changes}");
-    let request = client::request(Method::POST, &path).header(CONTENT_TYPE, "application/x-tar");
-    let answer = engine.server().call(request.body(client::file(file))?).await?;
+    let path = format!("/images/create?fromSrc=-&repo={repository}&tag={tag}&{changes}");
+    let answer = engine.call(Method::POST, &path, client::file(file)).await?;
     // The engine answers 200 before it knows, and says what went wrong in the stream.
     if !answer.status.is_success() || answer.text().contains("\"error\"") {
         bail!("the engine did not import the base image: {}", answer.text());

@@ -8,11 +8,17 @@ use std::{
     time::Duration,
 };
 
+use ::http::{Method, header::CONTENT_TYPE};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::geteuid;
 use serde::Deserialize;
 
-use crate::{apt, http::Server, interrupt, paths, process, progress::Step};
+use crate::{
+    apt,
+    http::{self, Answer, Body, Server},
+    interrupt, paths, process,
+    progress::Step,
+};
 
 const SOCKET: &str = "/var/run/docker.sock";
 /// Debian 12's engine speaks this one; nothing here needs a later one.
@@ -26,6 +32,8 @@ pub(crate) struct Engine {
     pub(crate) socket: PathBuf,
     /// Its version, for people.
     pub(crate) version: String,
+    /// The API version it speaks by itself.
+    pub(crate) api: String,
 }
 
 #[derive(Deserialize)]
@@ -36,9 +44,17 @@ struct Version {
 }
 
 impl Engine {
-    /// Its socket as a server; paths begin with `/v1.41`.
-    pub(crate) fn server(&self) -> Server {
+    /// One GET of its API; the path has no version.
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer> {
+        self.call(Method::GET, path, http::empty()).await
+    }
+
+    /// One call of its API; the path has no version.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Body) -> Result<Answer> {
+        let request = http::request(method, &format!("/v{}{path}", self.api));
         Server::Unix(self.socket.clone())
+            .call(request.header(CONTENT_TYPE, "application/x-tar").body(body)?)
+            .await
     }
 }
 
@@ -92,7 +108,7 @@ async fn ask(socket: &Path) -> Result<Option<Engine>> {
         API_FLOOR.0,
         API_FLOOR.1,
     );
-    Ok(Some(Engine { socket: socket.to_owned(), version: version.version }))
+    Ok(Some(Engine { socket: socket.to_owned(), version: version.version, api: version.api_version }))
 }
 
 fn ensure_permitted(socket: &Path) -> Result<()> {

@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn the_configuration_is_toml_that_says_where_things_are() {
         let layout = Layout { data: "/a \"b".into(), state: "/s".into(), lib: "/l".into() };
-        let engine = Engine { socket: "/e.sock".into(), version: String::new() };
+        let engine = Engine { socket: "/e.sock".into(), version: String::new(), api: String::new() };
         let parsed: toml::Table = layout.config_text(&engine, &Ports::free().unwrap()).parse().unwrap();
         assert_eq!(parsed["data_dir"].as_str(), Some("/a \"b"));
         assert_eq!(parsed["pomegranate"]["socket"].as_str(), Some("/e.sock"));

@@ -57,8 +57,7 @@ pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<
         (Kind::Volume, "volumes?"),
         (Kind::Image, "images/json?"),
     ] {
-        let mut value: Value =
-            engine.server().get(&format!("/v1.41/{path}filters={filters}")).await?.json()?;
+        let mut value: Value = engine.get(&format!("/{path}filters={filters}")).await?.json()?;
         if kind == Kind::Volume {
             value = value["Volumes"].take();
         }
@@ -83,13 +82,12 @@ pub(crate) async fn remove(engine: &Engine, instance: &str) -> Result<usize> {
     objects.sort();
     for object in &objects {
         let path = match object.kind {
-            Kind::Container => format!("/v1.41/containers/{}?force=true&v=true", object.id),
-            Kind::Network => format!("/v1.41/networks/{}", object.id),
-            Kind::Volume => format!("/v1.41/volumes/{}?force=true", object.id),
-            Kind::Image => format!("/v1.41/images/{}?force=true", object.id),
+            Kind::Container => format!("/containers/{}?force=true&v=true", object.id),
+            Kind::Network => format!("/networks/{}", object.id),
+            Kind::Volume => format!("/volumes/{}?force=true", object.id),
+            Kind::Image => format!("/images/{}?force=true", object.id),
         };
-        let request = client::request(Method::DELETE, &path).body(client::empty())?;
-        let answer = engine.server().call(request).await?;
+        let answer = engine.call(Method::DELETE, &path, client::empty()).await?;
         if !answer.status.is_success() && answer.status != StatusCode::NOT_FOUND {
             bail!("the engine did not remove {object}: {}", answer.text());
         }

@@ -3,10 +3,12 @@
 mod account;
 mod apt;
 mod base_image;
+mod bench;
 mod daemon;
 mod engine;
 mod firewall;
 mod http;
+mod instance;
 mod interrupt;
 mod layout;
 mod leftovers;
@@ -52,6 +54,8 @@ enum Command {
     Down(up::DownOptions),
     /// Runs every check and every test
     Test(test::Options),
+    /// Measures
+    Bench(bench::Options),
     /// Loads the rules that keep apps off this host, as `up` does (root)
     Firewall(firewall::Options),
 }
@@ -79,6 +83,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Up(options) => up::run(options).await?,
         Command::Down(options) => up::down(options).await?,
         Command::Test(options) => test::run(options).await?,
+        Command::Bench(options) => bench::run(options).await?,
         Command::Firewall(options) => firewall::load(&options).await?,
     }
     Ok(ExitCode::SUCCESS)

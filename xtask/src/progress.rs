@@ -37,7 +37,6 @@ impl Step {
         self.bar.set_message(format!("{}: {note}", self.text));
     }
 
-
     /// Ends the step well.
     pub(crate) fn done(self, result: &str) {
         let spent = self.start.elapsed();

@@ -3,7 +3,6 @@
 mod database;
 mod e2e;
 mod fuzz;
-mod instance;
 mod leftovers;
 mod lints;
 mod python;

@@ -2,6 +2,8 @@
 
 mod install;
 
+pub(crate) use install::build;
+
 use std::path::PathBuf;
 
 use anyhow::Result;

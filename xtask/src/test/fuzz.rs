@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{
     process,
-    test::{instance::Instance, python, suite::Suite, tally::Tally},
+    test::{python, suite::Suite, tally::Tally},
 };
 
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
@@ -14,7 +14,7 @@ const LIMITS: &str = "";
 /// Fuzzes an instance of its own.
 pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
     let schemathesis = python::tool(SCHEMATHESIS, "schemathesis").await?;
-    let instance = Instance::start(suite, LIMITS).await?;
+    let instance = suite.instance(LIMITS).await?;
     let mut command = process::argv([schemathesis]);
     command.current_dir(suite.temporary());
     command.arg("run").arg(format!("http://{}/openapi.json", instance.ports.api()));

@@ -13,6 +13,7 @@ use tokio::process::Command;
 
 use crate::{
     engine::{self, Engine},
+    instance::Instance,
     leftovers, paths,
     postgres::Postgres,
     test::{leftovers::processes, lints::cargo},
@@ -88,6 +89,12 @@ impl Suite {
         let binaries = paths::target().join("debug");
         self.binaries = Some(binaries.clone());
         Ok(binaries)
+    }
+
+    /// A running `paastechd` of the tests' own; `more` is appended to its configuration.
+    pub(crate) async fn instance(&mut self, more: &str) -> Result<Instance> {
+        let (engine, binaries) = (self.engine().await?, self.binaries().await?);
+        Instance::start(self.temporary(), engine, binaries, more).await
     }
 
     /// Ends what runs.

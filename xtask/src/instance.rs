@@ -1,6 +1,9 @@
-//! A `paastechd` of the tests' own: free ports, a data directory that goes with it, limits that a fuzzer may strain.
+//! A throw-away `paastechd`, for tests and measurements: free ports, and a data directory that goes with it.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use tempfile::TempDir;
@@ -12,7 +15,6 @@ use crate::{
     layout::Layout,
     leftovers,
     ports::Ports,
-    test::suite::Suite,
 };
 
 /// A running instance with its administrator.
@@ -30,19 +32,8 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Starts one for the tests; `more` is appended to its configuration.
-    pub(crate) async fn start(suite: &mut Suite, more: &str) -> Result<Self> {
-        let (engine, binaries) = (suite.engine().await?, suite.binaries().await?);
-        Self::start_in(suite.temporary(), engine, binaries, more).await
-    }
-
-    /// Starts one within a directory.
-    pub(crate) async fn start_in(
-        parent: &Path,
-        engine: Engine,
-        binaries: std::path::PathBuf,
-        more: &str,
-    ) -> Result<Self> {
+    /// Starts one within the directory `parent`; `more` is appended to its configuration.
+    pub(crate) async fn start(parent: &Path, engine: Engine, binaries: PathBuf, more: &str) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("d-").tempdir_in(parent)?;
         let layout = Layout::within(dir.path(), binaries);
         fs::create_dir_all(&layout.state)?;
