@@ -1,9 +1,6 @@
 //! The parts of the API's bodies that people are shown. With `--json` the bodies are passed on whole.
 
 use serde::Deserialize;
-use serde_json::Value;
-
-use crate::when::When;
 
 /// Bodies of collections.
 #[derive(Debug, Deserialize)]
@@ -37,7 +34,7 @@ pub(crate) struct Key {
     #[serde(default)]
     pub(crate) algorithm: String,
     pub(crate) fingerprint: String,
-    pub(crate) created_at: When,
+    pub(crate) created_at: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,7 +94,7 @@ pub(crate) struct Release {
     pub(crate) reason: Option<String>,
     #[serde(default)]
     pub(crate) configuration_version: Option<i64>,
-    pub(crate) created_at: When,
+    pub(crate) created_at: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,8 +107,8 @@ pub(crate) struct Operation {
     #[serde(default)]
     pub(crate) url: Option<String>,
     #[serde(default)]
-    pub(crate) error: Option<Value>,
-    pub(crate) created_at: When,
+    pub(crate) error: Option<OperationError>,
+    pub(crate) created_at: i64,
 }
 
 impl Operation {
@@ -122,14 +119,13 @@ impl Operation {
 
     /// Why it failed.
     pub(crate) fn reason(&self) -> Option<&str> {
-        match self.error.as_ref()? {
-            Value::String(text) => Some(text),
-            Value::Object(error) => {
-                ["detail", "text", "message"].iter().find_map(|key| error.get(*key)?.as_str())
-            }
-            _ => None,
-        }
+        self.error.as_ref().map(|error| error.message.as_str())
     }
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OperationError {
+    pub(crate) message: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,7 +136,7 @@ pub(crate) struct Variable {
     pub(crate) value: Option<String>,
     #[serde(default)]
     pub(crate) build: bool,
-    pub(crate) set_at: When,
+    pub(crate) set_at: i64,
 }
 
 impl Variable {

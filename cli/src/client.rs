@@ -230,6 +230,7 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
+        let path = response.url().path().to_owned();
         let text = response.text().await.unwrap_or_default();
         let mut problem = serde_json::from_str::<Problem>(&text).unwrap_or_else(|_| Problem {
             status: 0,
@@ -237,9 +238,11 @@ impl Client {
             title: status.canonical_reason().unwrap_or("unknown status").to_owned(),
             detail: format!("{} answered {status}", self.target),
             field: None,
+            path: String::new(),
         });
         problem.status = status.as_u16();
-        Err(Error::Problem(problem))
+        problem.path = path;
+        Err(Error::Problem(Box::new(problem)))
     }
 
     async fn value(&self, response: Response) -> Result<Value> {

@@ -20,6 +20,9 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) field: Option<String>,
+    /// The path that was asked for.
+    #[serde(skip)]
+    pub(crate) path: String,
 }
 
 impl Problem {
@@ -27,6 +30,8 @@ impl Problem {
     pub(crate) fn text(&self) -> String {
         let text = if self.detail.is_empty() { &self.title } else { &self.detail };
         match &self.field {
+            // The API says no more, so that nobody learns what exists.
+            _ if self.code == "not_found" => format!("{text}: {}", self.path),
             Some(field) if !text.contains(field.as_str()) => format!("{field}: {text}"),
             _ => text.clone(),
         }
@@ -44,10 +49,10 @@ pub(crate) enum Error {
     NotLoggedIn { api: String },
     /// The API refused.
     #[error("{}", .0.text())]
-    Problem(Problem),
+    Problem(Box<Problem>),
     /// The API refused a log-in: no hint to log in.
     #[error("{}", .0.text())]
-    Refused(Problem),
+    Refused(Box<Problem>),
     /// Ours to say: the API's list does not have it.
     #[error("{0}")]
     NotFound(String),

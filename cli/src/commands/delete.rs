@@ -8,7 +8,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     follow::Following,
-    prompt,
+    prompt, remote,
 };
 
 /// Delete the project with its repository, releases and variables
@@ -32,7 +32,15 @@ impl Delete {
         // By id: what was confirmed is what goes, whoever renames something meanwhile.
         let path = format!("/v1/projects/{}", project.id);
         let accepted = context.client.send(Method::DELETE, &path, None).await?;
-        self.following.accepted(context, &accepted).await
+        self.following.accepted(context, &accepted).await?;
+        if remote::find_project(context.remote())?
+            .is_some_and(|named| named == project.id || named == project.slug)
+        {
+            context
+                .output
+                .note(&format!("its git remote is still here: git remote remove {}", context.remote()));
+        }
+        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result},
     output::table,
     prompt,
+    when::ago,
 };
 
 /// The usual files, the best first.
@@ -113,7 +114,7 @@ async fn list(context: &Context) -> Result<()> {
     let keys: Page<Key> = context.client.decode(&body)?;
     context.output.answer(&body, || {
         let row = |key: &Key| {
-            [key.name.clone(), key.algorithm.clone(), key.fingerprint.clone(), key.created_at.ago()]
+            [key.name.clone(), key.algorithm.clone(), key.fingerprint.clone(), ago(key.created_at)]
         };
         let rows = keys.items.iter().map(row).collect();
         table(["NAME", "TYPE", "FINGERPRINT", "ADDED"], rows, "no keys: `paastech keys add` adds one")

@@ -11,18 +11,23 @@ use crate::{
     error::Result,
     follow,
     output::{facts, table},
+    when::ago,
 };
 
 /// List the project's operations, the newest first
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  paastech operations --project shop")]
-pub(crate) struct Operations {}
+pub(crate) struct Operations {
+    /// How many at most
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=100))]
+    limit: u8,
+}
 
 impl Operations {
     pub(crate) async fn run(&self, context: &Context) -> Result<()> {
-        let body = context.client.list(&context.project_path("/operations")?).await?;
-        let mut operations: Page<Operation> = context.client.decode(&body)?;
-        operations.items.sort_by(|a, b| b.id.cmp(&a.id));
+        let path = context.project_path(&format!("/operations?limit={}", self.limit))?;
+        let body = context.client.get(&path).await?;
+        let operations: Page<Operation> = context.client.decode(&body)?;
         context.output.answer(&body, || {
             let rows = operations.items.iter().map(row).collect();
             table(["OPERATION", "KIND", "STATE", "STARTED", "ERROR"], rows, "no operations yet")
@@ -58,7 +63,7 @@ impl Show {
                 ("kind", Some(operation.kind.clone())),
                 ("state", Some(operation.state.clone())),
                 ("step", operation.step.clone().filter(|_| !operation.has_ended())),
-                ("started", Some(operation.created_at.ago())),
+                ("started", Some(ago(operation.created_at))),
                 ("url", operation.url.clone()),
                 ("error", operation.reason().map(str::to_owned)),
             ])
@@ -88,7 +93,7 @@ fn row(operation: &Operation) -> [String; 5] {
         operation.id.clone(),
         operation.kind.clone(),
         operation.state.clone(),
-        operation.created_at.ago(),
+        ago(operation.created_at),
         operation.reason().unwrap_or_default().to_owned(),
     ]
 }

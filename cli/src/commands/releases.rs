@@ -7,6 +7,7 @@ use crate::{
     context::Context,
     error::Result,
     output::table,
+    when::ago,
 };
 
 /// List the releases, the newest first
@@ -38,7 +39,7 @@ fn row(release: &Release, project: &Project) -> [String; 6] {
         release.commit.as_deref().map(short).unwrap_or_default(),
         release.configuration_version.map(|version| version.to_string()).unwrap_or_default(),
         release.reason.clone().unwrap_or_default(),
-        release.created_at.ago(),
+        ago(release.created_at),
     ]
 }
 

@@ -59,11 +59,11 @@ impl Logout {
     pub(crate) async fn run(&self, context: &Context) -> Result<()> {
         let path = if self.everywhere { "/v1/sessions" } else { "/v1/sessions/current" };
         let ended = context.client.send(Method::DELETE, path, None).await;
-        // What could not be ended everywhere must stay usable for the next try.
-        if self.everywhere {
-            ended?;
-        } else if let Err(error @ Error::Unreachable { .. }) = ended {
-            context.output.note(&format!("forgotten here only: {error}"));
+        match ended {
+            Ok(_) | Err(Error::NotLoggedIn { .. }) => {}
+            // What could not be ended everywhere must stay usable for the next try.
+            Err(error) if self.everywhere => return Err(error),
+            Err(error) => context.output.note(&format!("forgotten here only: {error}")),
         }
         let api = context.client.target().base();
         context.client.store().update(|saved| forget(saved, api))?;

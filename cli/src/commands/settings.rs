@@ -68,8 +68,7 @@ impl Settings {
             change.insert("auto_deploy".to_owned(), json!(switch == Switch::On));
         }
         if let Some(path) = &self.health_path {
-            let path = if path.is_empty() { Value::Null } else { json!(path) };
-            change.insert("health_path".to_owned(), path);
+            change.insert("health_path".to_owned(), json!(path));
         }
         change
     }

@@ -13,6 +13,7 @@ use crate::{
     follow::Following,
     output::table,
     prompt,
+    when::ago,
 };
 
 /// Manage the variables that the app sees
@@ -172,7 +173,7 @@ fn row(variable: &Variable) -> [String; 4] {
         variable.name.clone(),
         value.replace('\n', "\\n"),
         if variable.build { "yes" } else { "" }.to_owned(),
-        variable.set_at.ago(),
+        ago(variable.set_at),
     ]
 }
 

@@ -34,6 +34,14 @@ async fn the_offending_field_is_named_and_json_passes_the_problem_on() {
 }
 
 #[tokio::test]
+async fn what_was_not_found_is_named() {
+    let body = json!({ "status": 404, "code": "not_found", "title": "T", "detail": "there is nothing here" });
+    let host = Host::logged_in(move |_| Reply::Json(404, body.clone())).await;
+    let outcome = host.run(&["open", "-p", "shop"]).await;
+    assert!(outcome.stderr.starts_with("error: there is nothing here: /v1/projects/shop\n"), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn wrong_use_is_2_and_sends_nothing() {
     let host = Host::logged_in(|_| Reply::ok(json!({}))).await;
     let wrong: [&[&str]; 7] = [

@@ -13,7 +13,7 @@ use crate::host::{Host, Reply, Seen, finish};
 fn operation(state: &str) -> Value {
     json!({ "id": "o-1", "kind": "deploy", "state": state, "step": "start", "created_at": 0,
             "url": (state == "done").then_some("http://shop.example"),
-            "error": (state == "failed").then(|| json!({ "code": "x", "detail": "it never listened" })) })
+            "error": (state == "failed").then(|| json!({ "code": "x", "message": "it never listened" })) })
 }
 
 fn line(seq: u64) -> Value {

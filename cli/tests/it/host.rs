@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     fs,
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
@@ -18,6 +19,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
@@ -179,15 +181,33 @@ impl Host {
     }
 
     /// Runs without a terminal, with nothing from the environment of the test but the search path.
-    #[expect(clippy::disallowed_methods, reason = "the command under test, from a test")]
     pub(crate) fn spawn(&self, folder: &Path, arguments: &[&str]) -> Child {
+        self.spawn_with(Stdio::piped(), folder, arguments)
+    }
+
+    /// Runs with a terminal as stdin, at which `typed` is typed.
+    pub(crate) async fn run_at_terminal(&self, typed: &str, arguments: &[&str]) -> Outcome {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let terminal = fs::File::options()
+            .read(true)
+            .write(true)
+            .open(ptsname(&master, Vec::new()).unwrap().to_str().unwrap());
+        let child = self.spawn_with(terminal.unwrap().into(), self.home.path(), arguments);
+        fs::File::from(master.try_clone().unwrap()).write_all(typed.as_bytes()).unwrap();
+        finish(child).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the command under test, from a test")]
+    fn spawn_with(&self, stdin: Stdio, folder: &Path, arguments: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_paastech"))
             .args(arguments)
             .current_dir(folder)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home.path())
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

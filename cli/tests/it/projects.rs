@@ -79,6 +79,19 @@ async fn delete_asks_and_without_a_terminal_takes_only_yes() {
     assert!(outcome.stderr.contains("--yes"), "{outcome:?}");
     assert_eq!(host.calls(), ["GET /v1/projects/shop"]);
 
+    let outcome = host.run_at_terminal("shopp\n", &["delete", "-p", "shop"]).await;
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(!host.calls().iter().any(|call| call.starts_with("DELETE")));
+}
+
+#[tokio::test]
+async fn delete_goes_on_when_the_name_is_typed_or_yes_is_said() {
+    let host = Host::logged_in(answer).await;
+    let outcome = host.run_at_terminal("shop\n", &["delete", "-p", "shop"]).await;
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    host.seen_call("DELETE /v1/projects/p-1");
+
+    let host = Host::logged_in(answer).await;
     let outcome = host.run(&["delete", "-p", "shop", "--yes"]).await;
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     assert_eq!(outcome.stdout, "deleted\n");
