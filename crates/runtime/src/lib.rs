@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod secrets;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;
@@ -10,5 +11,6 @@ pub mod transport;
 
 pub use clock::Clock;
 pub use config::Secret;
+pub use secrets::SecretFiles;
 pub use shutdown::Shutdown;
 pub use transport::{Neighbour, Transport};

@@ -19,7 +19,13 @@ use tracing::Instrument as _;
 use crate::trace::{TRACEPARENT, TraceId};
 
 /// What a generated client is made over.
-pub type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
+pub type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, CallError>;
+
+/// A call that did not reach its service. A type of its own, because a boxed error's hidden lifetime makes the
+/// compiler lose sight of which futures are `Send`.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct CallError(BoxError);
 
 /// The deadline of a call that sets none: time to the first byte of the answer.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
@@ -88,7 +94,9 @@ where
     S::Error: Into<BoxError> + Send,
     S::Future: Send,
 {
-    BoxCloneSyncService::new(ClientStack { inner: ServerLayer::new(Peer::InProcess).layer(server) })
+    BoxCloneSyncService::new(ClientStack {
+        inner: ServerLayer::new(Peer::InProcess).layer(server).map_err(CallError),
+    })
 }
 
 /// A transport to a server at `uri`, connected at the first call and again whenever the connection is lost.
@@ -100,7 +108,7 @@ pub fn remote(uri: Uri) -> Transport {
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5))
         .connect_lazy();
-    BoxCloneSyncService::new(ClientStack { inner: channel.map_err(BoxError::from) })
+    BoxCloneSyncService::new(ClientStack { inner: channel.map_err(|error| CallError(error.into())) })
 }
 
 /// The caller's half of the stack: a deadline on every call, and the trace.
@@ -111,11 +119,11 @@ struct ClientStack<S> {
 
 impl<S> Service<Request<Body>> for ClientStack<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = CallError> + Clone + Send + 'static,
     S::Future: Send,
 {
     type Response = Response<Body>;
-    type Error = BoxError;
+    type Error = CallError;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
