@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The api: HTTP for clients, the database, the operations, and the internal `control.v1` server.
+
+mod app;
+mod auth;
+pub mod config;
+mod control;
+mod engine;
+pub mod error;
+mod http;
+pub mod secrets;
+mod service;
+mod setup;
+mod store;
+
+pub use config::Config;
+pub use control::{BuildsConfig, DockerfilePolicy};
+pub use engine::EngineConfig;
+pub use error::Error;
+pub use service::{Neighbours, Service};

@@ -1,1 +1,51 @@
-fn main() {}
+//! The api as a process of its own.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Parser;
+use paastech_api::{Config, Neighbours, Service};
+use paastech_proto::{
+    git::git_controller_client::GitControllerClient, pomegranate::pomegranate_client::PomegranateClient,
+};
+use paastech_runtime::{
+    Clock, Neighbour, Shutdown, Transport, config, serve::GrpcServer, telemetry, transport,
+};
+
+/// The HTTP API of PaaSTech, its database and its operations.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Configuration file (TOML).
+    #[arg(long, env = "PAASTECH_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print the merged configuration and end.
+    #[arg(long)]
+    check_config: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    let config: Config = config::load(args.config.as_deref(), &[])?;
+    if args.check_config {
+        println!("{}", config::print(&config)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    telemetry::init(&config.log);
+    let git = GitControllerClient::new(remote("git_controller", &config.git_controller)?);
+    let pomegranate = PomegranateClient::new(remote("pomegranate", &config.pomegranate)?);
+    let shutdown = Shutdown::new();
+    let control = GrpcServer::bind(config.control_listen).await?;
+    let service = Service::build(config, Neighbours { git, pomegranate }, Clock::system()).await?;
+    shutdown.spawn("control", control.run(service.control_server(), shutdown.clone()));
+    tracing::info!(http = %service.addr(), "serving");
+    service.run(&shutdown);
+    Ok(shutdown.run_until_signal(Duration::from_secs(20)).await?)
+}
+
+fn remote(key: &str, neighbour: &Neighbour) -> anyhow::Result<Transport> {
+    match neighbour {
+        Neighbour::Url(uri) => Ok(transport::remote(uri.clone())),
+        Neighbour::InProcess => anyhow::bail!("{key}: this process holds the api alone: give an address"),
+    }
+}

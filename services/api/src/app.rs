@@ -1,0 +1,66 @@
+//! What every handler can reach.
+
+use std::{ops::Deref, sync::Arc};
+
+use paastech_db::Database;
+use paastech_proto::{
+    git::git_controller_client::GitControllerClient, pomegranate::pomegranate_client::PomegranateClient,
+};
+use paastech_runtime::{Clock, Transport};
+use paastech_types::ProjectId;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    auth::{limit::Limiters, password::Passwords, token::TokenKey},
+    config::{AppScheme, Config},
+    engine::Engine,
+    secrets::Vault,
+};
+
+/// The state; clones share it.
+#[derive(Clone)]
+pub struct App(Arc<State>);
+
+/// See [`App`].
+pub struct State {
+    pub(crate) config: Config,
+    pub(crate) db: Database,
+    pub(crate) clock: Clock,
+    pub(crate) git: GitControllerClient<Transport>,
+    pub(crate) pomegranate: PomegranateClient<Transport>,
+    pub(crate) vault: Vault,
+    pub(crate) tokens: TokenKey,
+    pub(crate) passwords: Passwords,
+    pub(crate) limiters: Limiters,
+    pub(crate) engine: Engine,
+    /// Cancelled when the process begins to stop: streams end.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Deref for App {
+    type Target = State;
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl App {
+    pub(crate) fn new(state: State) -> Self {
+        Self(Arc::new(state))
+    }
+}
+
+/// The address of a project's app.
+pub(crate) fn app_url(config: &Config, project: ProjectId) -> String {
+    let scheme = match config.app_scheme {
+        AppScheme::Http => "http",
+        AppScheme::Https => "https",
+    };
+    let port = config.app_port.map_or_else(String::new, |port| format!(":{port}"));
+    format!("{scheme}://{project}.user-app.{}{port}", config.domain)
+}
+
+/// Where a project is pushed to.
+pub(crate) fn git_url(config: &Config, project: ProjectId) -> String {
+    format!("ssh://git@{}:{}/{project}", config.git.host, config.git.port)
+}

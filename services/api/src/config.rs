@@ -1,0 +1,239 @@
+//! What an operator may set.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use paastech_runtime::{Secret, telemetry::LogConfig, transport::Neighbour};
+use serde::{Deserialize, Serialize};
+
+pub use crate::{
+    control::{BuildsConfig, DockerfilePolicy},
+    engine::EngineConfig,
+};
+
+/// The api's configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// Where the same routes are served to root and to this process's user, as administrator. None = nowhere.
+    pub admin_socket: Option<PathBuf>,
+    /// Where the internal gRPC is served, when the SSH server is another process.
+    pub control_listen: SocketAddr,
+    /// `sqlite:/path/to/file?mode=rwc` or `postgres://…`. Empty = SQLite in the data directory.
+    pub database: Secret,
+    /// Logs of operations, the setup token.
+    pub data_dir: PathBuf,
+    /// Keys; `secrets` in the data directory when absent.
+    pub secrets_dir: Option<PathBuf>,
+    /// Apps are served at `<project>.user-app.<domain>`.
+    pub domain: String,
+    /// `http` or `https`: how apps are reached from outside.
+    pub app_scheme: AppScheme,
+    /// The port apps are reached at from outside; None = the scheme's own.
+    pub app_port: Option<u16>,
+    /// What people put before `/<project>` to push: host and port of the SSH server.
+    pub git: GitAddress,
+    /// Who may make an account.
+    pub sign_up: SignUp,
+    /// Origins of browsers that may call; none by default.
+    pub cors_origins: Vec<String>,
+    /// How a password is hashed.
+    pub password: PasswordConfig,
+    /// How often one may call.
+    pub limits: Limits,
+    /// What one push and one project may use.
+    pub quotas: Quotas,
+    /// Who may build, and how pushes queue.
+    pub builds: BuildsConfig,
+    /// How long operations may take.
+    pub engine: EngineConfig,
+    /// At most this many connections at once.
+    pub max_connections: usize,
+    /// The git-controller.
+    pub git_controller: Neighbour,
+    /// Pomegranate.
+    pub pomegranate: Neighbour,
+    /// The log.
+    pub log: LogConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_socket: None,
+            control_listen: SocketAddr::from(([127, 0, 0, 1], 7003)),
+            database: Secret::default(),
+            data_dir: PathBuf::from("/var/lib/paastech"),
+            secrets_dir: None,
+            domain: "localhost".to_owned(),
+            app_scheme: AppScheme::Http,
+            app_port: None,
+            git: GitAddress::default(),
+            sign_up: SignUp::Closed,
+            cors_origins: Vec::new(),
+            password: PasswordConfig::default(),
+            limits: Limits::default(),
+            quotas: Quotas::default(),
+            builds: BuildsConfig::default(),
+            engine: EngineConfig::default(),
+            max_connections: 1024,
+            git_controller: Neighbour::InProcess,
+            pomegranate: Neighbour::InProcess,
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The folder of the keys.
+    #[must_use]
+    pub fn secrets_dir(&self) -> PathBuf {
+        self.secrets_dir.clone().unwrap_or_else(|| self.data_dir.join("secrets"))
+    }
+
+    /// The database's address.
+    #[must_use]
+    pub fn database_url(&self) -> Secret {
+        if self.database.expose().is_empty() {
+            return Secret::new(format!("sqlite:{}?mode=rwc", self.data_dir.join("paastech.db").display()));
+        }
+        self.database.clone()
+    }
+}
+
+/// How apps are reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AppScheme {
+    /// Plain.
+    Http,
+    /// With certificates.
+    Https,
+}
+
+/// Who may make an account by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignUp {
+    /// Nobody: the administrator makes accounts.
+    Closed,
+    /// Who has an invitation.
+    Invite,
+    /// Everybody.
+    Open,
+}
+
+/// Where people push to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GitAddress {
+    /// The host's name or address.
+    pub host: String,
+    /// The SSH server's port.
+    pub port: u16,
+}
+
+impl Default for GitAddress {
+    fn default() -> Self {
+        Self { host: "localhost".to_owned(), port: 2222 }
+    }
+}
+
+/// Argon2id's cost. The default is OWASP's floor, about 26 ms.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PasswordConfig {
+    /// Memory of one hash.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+    /// How many may wait for a core before the answer is 503.
+    pub queue: usize,
+}
+
+impl Default for PasswordConfig {
+    fn default() -> Self {
+        Self { memory_kib: 19 * 1024, iterations: 2, parallelism: 1, queue: 64 }
+    }
+}
+
+/// `burst` calls, refilled evenly over `seconds`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Calls that may come at once.
+    pub burst: u32,
+    /// Time in which all of them come back.
+    pub seconds: u64,
+}
+
+impl Rate {
+    /// Time in which all come back.
+    #[must_use]
+    pub fn window(self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+/// How often one may call before 429.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Log-ins to one account from one address.
+    pub login: Rate,
+    /// Log-ins from one address.
+    pub login_address: Rate,
+    /// Sign-ups and set-ups from one address.
+    pub register: Rate,
+    /// Calls of nobody known, from one address.
+    pub anonymous: Rate,
+    /// Calls of one account.
+    pub account: Rate,
+    /// Deployments of one project.
+    pub deploy: Rate,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            login: Rate { burst: 5, seconds: 900 },
+            login_address: Rate { burst: 20, seconds: 60 },
+            register: Rate { burst: 5, seconds: 3600 },
+            anonymous: Rate { burst: 60, seconds: 60 },
+            account: Rate { burst: 600, seconds: 60 },
+            deploy: Rate { burst: 30, seconds: 3600 },
+        }
+    }
+}
+
+/// What one push and one project may use.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quotas {
+    /// One pack.
+    pub max_push_bytes: u64,
+    /// One tree, unpacked.
+    pub max_source_bytes: u64,
+    /// Projects of one account.
+    pub max_projects: u32,
+    /// Variables of one project.
+    pub max_variables: u32,
+    /// SSH keys of one account.
+    pub max_ssh_keys: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            max_push_bytes: 512 << 20,
+            max_source_bytes: 1 << 30,
+            max_projects: 100,
+            max_variables: 500,
+            max_ssh_keys: 50,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The HTTP API: routes, and the layers around them.
+
+mod accounts;
+mod conditional;
+mod docs;
+mod extract;
+mod listener;
+mod openapi;
+mod operations;
+mod probes;
+pub(crate) mod problem;
+mod projects;
+mod reply;
+mod request;
+mod sessions;
+mod setup;
+mod ssh_keys;
+
+use axum::{Router, middleware, routing::get};
+use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) use self::listener::Listener;
+use crate::{app::App, config::Config};
+
+/// Every documented route.
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(probes::healthz))
+        .routes(routes!(probes::readyz))
+        .routes(routes!(probes::version))
+        .routes(routes!(setup::create))
+        .routes(routes!(accounts::create, accounts::list))
+        .routes(routes!(accounts::change))
+        .routes(routes!(accounts::me))
+        .routes(routes!(accounts::change_password))
+        .routes(routes!(sessions::create, sessions::delete_all))
+        .routes(routes!(sessions::refresh))
+        .routes(routes!(sessions::delete_current))
+        .routes(routes!(ssh_keys::create, ssh_keys::list))
+        .routes(routes!(ssh_keys::read, ssh_keys::delete))
+        .routes(routes!(projects::create, projects::list))
+        .routes(routes!(projects::read, projects::change, projects::delete))
+        .routes(routes!(operations::list))
+        .routes(routes!(operations::read))
+        .routes(routes!(operations::cancel))
+}
+
+/// The whole service: what both listeners serve.
+pub(crate) fn router(app: App) -> Router {
+    let (router, api) = documented().split_for_parts();
+    let api = openapi::finish(api);
+    let pages = docs::Pages::new(&api);
+    let cors = cors(&app.config);
+    router
+        .route("/openapi.json", get(docs::openapi))
+        .route("/docs", get(docs::page))
+        .layer(axum::Extension(pages))
+        .method_not_allowed_fallback(probes::wrong_method)
+        .fallback(probes::unknown)
+        .layer(middleware::from_fn(conditional::layer))
+        .layer(CatchPanicLayer::custom(request::on_panic))
+        .layer(cors)
+        .layer(middleware::from_fn(request::layer))
+        .with_state(app)
+}
+
+fn cors(config: &Config) -> CorsLayer {
+    use http::{Method, header};
+    let origins: Vec<_> = config.cors_origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            http::HeaderName::from_static("idempotency-key"),
+        ])
+        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER])
+}

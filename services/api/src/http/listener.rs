@@ -1,0 +1,172 @@
+//! Accepting connections, over TCP and at the administrators' Unix socket: limits, a time for the head, a drain.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use paastech_runtime::Shutdown;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tower::ServiceExt as _;
+
+use crate::auth::caller::Origin;
+
+/// From the connection to the end of a request's head.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// From the drain until open connections are cut.
+const DRAIN_TIME: Duration = Duration::from_secs(15);
+
+/// Where HTTP is served.
+pub(crate) enum Listener {
+    /// On the network.
+    Tcp(TcpListener),
+    /// On this host; the file is removed at the end.
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Binds an address; port 0 takes a free one.
+    pub(crate) async fn tcp(address: SocketAddr) -> io::Result<Self> {
+        let bound = TcpListener::bind(address).await;
+        bound.map(Self::Tcp).map_err(|error| named(&error, &format!("cannot listen on {address}")))
+    }
+
+    /// Binds a socket that this user and root may reach; a file that nobody serves any more is replaced.
+    pub(crate) async fn unix(path: &Path) -> io::Result<Self> {
+        if UnixStream::connect(path).await.is_ok() {
+            let text = format!("{}: another process serves it", path.display());
+            return Err(io::Error::new(ErrorKind::AddrInUse, text));
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let bound = UnixListener::bind(path).map_err(|error| named(&error, &path.display().to_string()))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        Ok(Self::Unix(bound, path.to_owned()))
+    }
+
+    /// Where a TCP listener is bound.
+    pub(crate) fn addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr(),
+            Self::Unix(..) => Err(io::Error::other("a Unix socket has no address")),
+        }
+    }
+
+    /// Serves until the drain, then lets what is under way end.
+    pub(crate) async fn run(self, router: Router, limit: usize, shutdown: Shutdown) -> anyhow::Result<()> {
+        let server = Server { router, slots: Arc::new(Semaphore::new(limit)), shutdown: shutdown.clone() };
+        let graceful = GracefulShutdown::new();
+        loop {
+            let permit = tokio::select! {
+                permit = server.slots.clone().acquire_owned() => permit?,
+                () = shutdown.draining() => break,
+            };
+            let accepted = tokio::select! {
+                accepted = self.accept() => accepted,
+                () = shutdown.draining() => break,
+            };
+            match accepted {
+                Ok(Some((stream, origin))) => server.serve(stream, origin, permit, &graceful),
+                Ok(None) => {}
+                // Out of descriptors, say: the next moment may be better.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        if let Self::Unix(listener, path) = self {
+            drop(listener);
+            drop(fs::remove_file(path));
+        }
+        if tokio::time::timeout(DRAIN_TIME, graceful.shutdown()).await.is_err() {
+            tracing::warn!("connections were still open at the end of the drain");
+        }
+        Ok(())
+    }
+
+    async fn accept(&self) -> io::Result<Option<(Box<dyn Stream>, Origin)>> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Some((Box::new(stream), Origin::Address(peer.ip()))))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let peer = stream.peer_cred()?.uid();
+                if peer == 0 || peer == rustix::process::geteuid().as_raw() {
+                    return Ok(Some((Box::new(stream), Origin::AdminSocket)));
+                }
+                tracing::warn!(uid = peer, "refused at the administrators' socket");
+                Ok(None)
+            }
+        }
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+struct Server {
+    router: Router,
+    slots: Arc<Semaphore>,
+    shutdown: Shutdown,
+}
+
+impl Server {
+    fn serve(
+        &self,
+        stream: Box<dyn Stream>,
+        origin: Origin,
+        permit: OwnedSemaphorePermit,
+        graceful: &GracefulShutdown,
+    ) {
+        let service = self.router.clone().map_request(move |mut request: http::Request<_>| {
+            request.extensions_mut().insert(origin);
+            request
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Duration::from_secs(20))
+            .max_concurrent_streams(100);
+        let connection = builder
+            .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
+            .into_owned();
+        let connection = graceful.watch(connection);
+        let cutting = self.shutdown.cutting();
+        self.shutdown.track(async move {
+            let _permit = permit;
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection broke");
+                },
+                () = cutting => {}
+            }
+        });
+    }
+}
+
+fn named(error: &io::Error, what: &str) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}

@@ -1,0 +1,48 @@
+//! What happens around every request: its id and trace, one log line, headers that every answer has.
+
+use std::{any::Any, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderName, HeaderValue, header};
+use paastech_runtime::trace::TraceId;
+use tracing::Instrument as _;
+
+use super::problem::Problem;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Traces a request and logs its end.
+pub(crate) async fn layer(request: Request, next: Next) -> Response {
+    let trace = TraceId::from_headers(request.headers());
+    let method = request.method().clone();
+    // The pattern, not the path: what people put into a path stays out of the log.
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let span = tracing::info_span!(
+        "request", %method, http.route = route.as_deref().unwrap_or("-"), trace.id = %trace
+    );
+    let began = Instant::now();
+    let mut response = trace.scope(next.run(request).instrument(span.clone())).await;
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(trace.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    span.in_scope(|| tracing::info!(status = response.status().as_u16(), duration_ms, "answered"));
+    response
+}
+
+/// A panic is a defect of ours: 500, with its text in the log alone.
+pub(crate) fn on_panic(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic");
+    Problem::internal(text).into_response()
+}

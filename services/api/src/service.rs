@@ -1,0 +1,160 @@
+//! Putting the api together, and running it.
+
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use paastech_db::Database;
+use paastech_proto::{
+    control::control_server::ControlServer, git::git_controller_client::GitControllerClient,
+    pomegranate::pomegranate_client::PomegranateClient,
+};
+use paastech_runtime::{Clock, SecretFiles, Shutdown, Transport};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{self, App, State},
+    auth::{limit::Limiters, password::Passwords, token::TokenKey},
+    config::Config,
+    control::ControlService,
+    engine::{self, Engine},
+    http::{self, Listener},
+    secrets::Vault,
+    setup, store,
+};
+
+/// The services that the api calls.
+#[derive(Clone)]
+pub struct Neighbours {
+    /// Repositories.
+    pub git: GitControllerClient<Transport>,
+    /// Builds and releases.
+    pub pomegranate: PomegranateClient<Transport>,
+}
+
+/// The api, bound and migrated, not yet serving.
+pub struct Service {
+    app: App,
+    listener: Listener,
+    admin: Option<Listener>,
+    addr: SocketAddr,
+}
+
+impl Service {
+    /// Opens the database, brings it up to date, makes the keys and the setup token at the first start, and binds.
+    ///
+    /// # Errors
+    /// Whatever of that fails, by name.
+    pub async fn build(config: Config, neighbours: Neighbours, clock: Clock) -> anyhow::Result<Self> {
+        fs::create_dir_all(&config.data_dir).with_context(|| config.data_dir.display().to_string())?;
+        let listener = Listener::tcp(config.listen).await?;
+        let addr = listener.addr()?;
+        let admin = match &config.admin_socket {
+            Some(path) => Some(Listener::unix(path).await?),
+            None => None,
+        };
+        let secrets = SecretFiles::ensure(config.secrets_dir())?;
+        let db = open_database(&config).await?;
+        setup::ensure_token(&db, &config.data_dir, &clock).await?;
+        let vault = Vault::open(&secrets)?;
+        let engine = Engine::new(engine::Parts {
+            config: config.engine.clone(),
+            db: db.clone(),
+            clock: clock.clone(),
+            git: neighbours.git.clone(),
+            pomegranate: neighbours.pomegranate.clone(),
+            vault: vault.clone(),
+            logs: engine::log::Logs::new(config.data_dir.join("logs"))?,
+            domain: config.domain.clone(),
+            app_url: {
+                let config = config.clone();
+                Arc::new(move |project| app::app_url(&config, project))
+            },
+        });
+        let app = App::new(State {
+            tokens: TokenKey::new(&secrets.jwt()?, secrets.instance()?).context("secrets/jwt")?,
+            passwords: Passwords::new(&config.password).map_err(anyhow::Error::msg)?,
+            limiters: Limiters::new(&config.limits),
+            stopping: CancellationToken::new(),
+            git: neighbours.git,
+            pomegranate: neighbours.pomegranate,
+            config,
+            db,
+            clock,
+            vault,
+            engine,
+        });
+        Ok(Self { app, listener, admin, addr })
+    }
+
+    /// Where HTTP is served.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where administrators on this host are served without a log-in.
+    #[must_use]
+    pub fn admin_socket(&self) -> Option<&Path> {
+        self.app.config.admin_socket.as_deref()
+    }
+
+    /// The internal server for the SSH server.
+    #[must_use]
+    pub fn control_server(
+        &self,
+    ) -> ControlServer<impl paastech_proto::control::control_server::Control + Clone> {
+        ControlServer::new(ControlService {
+            engine: self.app.engine.clone(),
+            builds: self.app.config.builds.clone(),
+            quotas: self.app.config.quotas.clone(),
+        })
+    }
+
+    /// Serves HTTP and runs operations until the drain.
+    pub fn run(self, shutdown: &Shutdown) {
+        let Self { app, listener, admin, .. } = self;
+        let router = http::router(app.clone());
+        let limit = app.config.max_connections;
+        if let Some(admin) = admin {
+            shutdown.spawn("admin socket", admin.run(router.clone(), limit, shutdown.clone()));
+        }
+        shutdown.spawn("http", listener.run(router, limit, shutdown.clone()));
+        shutdown.spawn("operations", app.engine.clone().run(shutdown.clone()));
+        shutdown.spawn("scan of refs", app.engine.clone().scan(shutdown.clone()));
+        shutdown.spawn("sweep", sweep(app.clone(), shutdown.clone()));
+        let draining = shutdown.draining();
+        shutdown.track(async move {
+            draining.await;
+            app.stopping.cancel();
+        });
+    }
+}
+
+/// Migrations are part of the program.
+async fn open_database(config: &Config) -> anyhow::Result<Database> {
+    static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+    let url = config.database_url();
+    Database::open(url.expose(), &MIGRATOR).await.context("the database cannot be opened")
+}
+
+/// Forgets what has expired, each minute.
+async fn sweep(app: App, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut every = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        tokio::select! {
+            _ = every.tick() => {}
+            () = shutdown.draining() => return Ok(()),
+        }
+        app.limiters.sweep();
+        if let Err(error) = sweep_rows(&app).await {
+            tracing::warn!(%error, "what has expired cannot be removed; it is tried again");
+        }
+    }
+}
+
+async fn sweep_rows(app: &App) -> Result<(), paastech_db::DbError> {
+    let mut tx = app.db.begin().await?;
+    store::idempotency::sweep(&mut tx, app.clock.now_ms()).await?;
+    tx.commit().await?;
+    Ok(())
+}
