@@ -1,5 +1,6 @@
 //! The edge against real sockets: apps in this process, clients over loopback.
 
 mod app;
+mod engine;
 mod rig;
 mod routing;

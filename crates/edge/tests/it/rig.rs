@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use paastech_edge::{Edge, EdgeConfig, Replica, RouteTable};
@@ -66,28 +66,24 @@ impl Rig {
 
     /// One request over HTTP/1.1 on a connection of its own.
     pub(crate) async fn get(&self, host: &str, path: &str) -> (StatusCode, String) {
-        let request = Request::builder()
-            .method(Method::GET)
-            .uri(format!("http://{}{path}", self.addr))
-            .header("host", host)
-            .body(Full::<Bytes>::default())
-            .expect("a request");
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let response = client.request(request).await.expect("an answer");
-        let status = response.status();
-        let body = response.into_body().collect().await.expect("a body").to_bytes();
-        (status, String::from_utf8_lossy(&body).into_owned())
+        get(self.addr, host, path).await
     }
 
     /// What the internal address says at `path`.
     pub(crate) async fn ask(&self, path: &str) -> (StatusCode, String) {
-        let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-        let uri = format!("http://{}{path}", self.internal).parse().expect("a URI");
-        let response = client.get(uri).await.expect("an answer");
-        let status = response.status();
-        let body = response.into_body().collect().await.expect("a body").to_bytes();
-        (status, String::from_utf8_lossy(&body).into_owned())
+        get(self.internal, "edge", path).await
     }
+}
+
+/// One request over HTTP/1.1 on a connection of its own.
+pub(crate) async fn get(addr: SocketAddr, host: &str, path: &str) -> (StatusCode, String) {
+    let request = Request::get(format!("http://{addr}{path}")).header("host", host);
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let response = client.request(request.body(Full::<Bytes>::default()).expect("a request")).await;
+    let response = response.expect("an answer");
+    let status = response.status();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    (status, String::from_utf8_lossy(&body).into_owned())
 }
 
 impl Drop for Rig {
