@@ -1,0 +1,13 @@
+//! Our hooks: this same program, started by git under another name inside the quarantine of a push.
+//!
+//! They hold no decision: they tell the server what git told them, send the tree it asks for, and print its lines.
+
+mod client;
+pub(crate) mod post_receive;
+pub(crate) mod pre_receive;
+pub(crate) mod protocol;
+
+/// The environment variable that holds the path of the server's socket.
+pub(crate) const SOCKET: &str = "PAASTECH_HOOK_SOCKET";
+/// The environment variable that holds the push's one-time token.
+pub(crate) const TOKEN: &str = "PAASTECH_PUSH_TOKEN";

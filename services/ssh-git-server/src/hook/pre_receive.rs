@@ -1,0 +1,116 @@
+//! `pre-receive`: inside the quarantine, where alone the pushed objects can be seen.
+
+use std::{
+    env,
+    io::{self, BufWriter, Write},
+    os::unix::net::UnixStream,
+    process::ExitCode,
+};
+
+use bytes::Bytes;
+use git2::{ErrorCode, ObjectType, Oid as GitOid, Repository};
+use paastech_git_controller::archive;
+use paastech_types::Oid;
+
+use super::{
+    client::{self, Stop},
+    protocol::{CHUNK, Stage, ToHook, ToServer, Update},
+};
+
+/// The hook.
+pub(crate) fn run() -> ExitCode {
+    client::run(|updates| {
+        let repository = open().map_err(unreadable)?;
+        for update in &updates {
+            require_commit(&repository, update)?;
+        }
+        let stream = client::connect(Stage::PreReceive, updates.clone())?;
+        client::obey(&stream, |message, writer| match message {
+            ToHook::SendSource { commit, limits } => send(&repository, &updates, &commit, &limits, writer),
+            ToHook::Line(_) | ToHook::Done { .. } => Ok(()),
+        })
+    })
+}
+
+/// The repository, with the quarantine's objects in front of its own.
+fn open() -> Result<Repository, git2::Error> {
+    let repository = Repository::open_bare(".")?;
+    let quarantine = env::var_os("GIT_OBJECT_DIRECTORY").or_else(|| env::var_os("GIT_QUARANTINE_PATH"));
+    if let Some(path) = quarantine.as_deref().and_then(|path| path.to_str()) {
+        repository.odb()?.add_disk_alternate(path)?;
+    }
+    Ok(repository)
+}
+
+/// git itself checks what a branch points at only after this hook.
+fn require_commit(repository: &Repository, update: &Update) -> Result<(), Stop> {
+    if update.new.is_zero() || !update.name.starts_with("refs/heads/") {
+        return Ok(());
+    }
+    let oid = GitOid::from_str(update.new.as_str()).map_err(unreadable)?;
+    let (_, kind) = repository.odb().and_then(|odb| odb.read_header(oid)).map_err(unreadable)?;
+    if kind == ObjectType::Commit { Ok(()) } else { Err(Stop("a branch must point at a commit".to_owned())) }
+}
+
+fn send(
+    repository: &Repository,
+    updates: &[Update],
+    commit: &Oid,
+    limits: &archive::Limits,
+    writer: &mut BufWriter<&UnixStream>,
+) -> Result<(), Stop> {
+    if let Some(moved) = moved(repository, updates) {
+        let why = format!("{moved} has moved since this push began: fetch, then push again");
+        ToServer::SourceRefused { why }.write(&mut *writer)?;
+        return Ok(writer.flush()?);
+    }
+    let oid = GitOid::from_str(commit.as_str()).map_err(unreadable)?;
+    let tree = repository.find_commit(oid).map_err(unreadable)?.tree_id().to_string();
+    let tree = tree.parse().map_err(|_| Stop("only SHA-1 repositories are taken".to_owned()))?;
+    ToServer::SourceStart { tree }.write(&mut *writer)?;
+    let mut chunks = Chunks { to: writer, buffer: Vec::with_capacity(CHUNK) };
+    let end = match archive::write_tree(repository, oid, limits, &mut chunks) {
+        Ok(summary) => ToServer::SourceEnd { warnings: summary.warnings },
+        Err(archive::Error::Write(error)) => return Err(error.into()),
+        Err(error) => ToServer::SourceRefused { why: error.to_string() },
+    };
+    end.write(&mut *writer)?;
+    Ok(writer.flush()?)
+}
+
+/// The ref of the push, if any, that no longer is where git told the client it was.
+fn moved<'a>(repository: &Repository, updates: &'a [Update]) -> Option<&'a str> {
+    let unmoved = |update: &Update| match repository.refname_to_id(&update.name) {
+        Ok(oid) => oid.to_string() == update.old.as_str(),
+        Err(error) => error.code() == ErrorCode::NotFound && update.old.is_zero(),
+    };
+    updates.iter().find(|update| !unmoved(update)).map(|update| update.name.as_str())
+}
+
+fn unreadable(error: git2::Error) -> Stop {
+    Stop(format!("the pushed objects cannot be read: {}", error.message()))
+}
+
+struct Chunks<'a, W: Write> {
+    to: &'a mut W,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Write for Chunks<'_, W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let taken = data.len().min(CHUNK - self.buffer.len());
+        self.buffer.extend_from_slice(&data[..taken]);
+        if self.buffer.len() == CHUNK {
+            self.flush()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
+        ToServer::Chunk(Bytes::from(full)).write(&mut *self.to)
+    }
+}

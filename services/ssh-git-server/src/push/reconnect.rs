@@ -1,0 +1,54 @@
+//! Patience with an api that has gone away: how long, and what the pusher is told meanwhile.
+
+use std::time::Duration;
+
+use paastech_types::Kind;
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::conversation::{Conversation, HookLost};
+use crate::server::Shared;
+
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// One outage after another is waited for, each at most `window`.
+pub(super) struct Patience {
+    window: Duration,
+    since: Option<Instant>,
+    told: bool,
+}
+
+impl Patience {
+    pub(super) fn new(shared: &Shared) -> Self {
+        let window = Duration::from_secs(shared.config.limits.reconnect_seconds);
+        Self { window, since: None, told: false }
+    }
+
+    /// The api has answered: the next outage has its full time.
+    pub(super) fn renew(&mut self) {
+        self.since = None;
+    }
+
+    /// Waits a moment after `status`; false if it is final or has lasted too long.
+    pub(super) async fn wait(
+        &mut self,
+        shared: &Shared,
+        status: &Status,
+        conversation: &mut Conversation,
+    ) -> Result<bool, HookLost> {
+        // A connection that breaks within a stream arrives as an internal or unknown error.
+        let passing =
+            matches!(Kind::from_code(status.code()), Kind::Unavailable | Kind::Timeout | Kind::Internal);
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if !passing || since.elapsed() >= self.window || shared.shutdown.is_draining() {
+            return Ok(false);
+        }
+        tracing::warn!(code = ?status.code(), error = status.message(), "the api has gone away during a push");
+        if !self.told {
+            self.told = true;
+            conversation.say("The platform's api has gone away; waiting for it to come back …").await?;
+        }
+        tokio::time::sleep(PAUSE).await;
+        Ok(true)
+    }
+}

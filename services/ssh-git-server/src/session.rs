@@ -1,0 +1,239 @@
+//! One channel, decided: who asks for what, whether they get it, and with which status it ends.
+
+mod transfer;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use paastech_proto::control::{Access, ClosePushRequest};
+use paastech_runtime::trace::TraceId;
+use tracing::Instrument as _;
+
+use crate::{
+    child::{self, HookAccess, Plan},
+    command::{self, Command, Refusal, Service},
+    connection::{Connection, OpenChannel},
+    pktline,
+    push::{Project, Push},
+    server::{Account, NO_PROJECT, Shared},
+    ssh::channel::{Event, Events, Writer},
+};
+
+/// How long a channel may stay without asking for anything.
+const IDLE: Duration = Duration::from_secs(60);
+/// Requests to set a variable that are looked at.
+const MAX_ENV: usize = 8;
+/// The longest `GIT_PROTOCOL`.
+const MAX_PROTOCOL: usize = 64;
+/// How long a refusal waits for the client's window.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// How often, and at which distance, the api is told of a push's end.
+const CLOSE_ATTEMPTS: u32 = 20;
+
+/// Whose channel it is.
+pub(crate) struct Client {
+    pub(crate) account: Account,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) open: OpenChannel,
+}
+
+/// Serves a channel to its end.
+pub(crate) async fn run(shared: Arc<Shared>, client: Client, events: Events, writer: Writer) {
+    let trace = TraceId::random();
+    let span = tracing::info_span!("ssh", account.id = %client.account.id, trace.id = %trace);
+    let Client { account, connection, open } = client;
+    let mut session = Session { shared, account, connection, events, writer, git_protocol: None };
+    trace.scope(async { session.serve().await }.instrument(span)).await;
+    drop(open);
+}
+
+struct Session {
+    shared: Arc<Shared>,
+    account: Account,
+    connection: Arc<Connection>,
+    events: Events,
+    writer: Writer,
+    git_protocol: Option<String>,
+}
+
+impl Session {
+    async fn serve(&mut self) {
+        let mut variables = 0;
+        loop {
+            let Ok(event) = tokio::time::timeout(IDLE, self.events.next()).await else {
+                self.writer.exit(1).await;
+                return;
+            };
+            match event {
+                Event::Env { name, value } => {
+                    variables += 1;
+                    self.variable(variables, &name, value).await;
+                }
+                // Refused, a terminal would be complained about before our greeting is read.
+                Event::Pty => self.writer.grant().await,
+                Event::Shell => {
+                    self.writer.grant().await;
+                    let status = self.greet().await;
+                    return self.writer.exit(status).await;
+                }
+                Event::Exec(exec) => {
+                    self.writer.grant().await;
+                    let status = self.execute(&exec).await;
+                    return self.writer.exit(status).await;
+                }
+                Event::Unsupported => self.writer.refuse().await,
+                Event::Data(_) | Event::Eof => {}
+                Event::Gone => return,
+            }
+        }
+    }
+
+    /// Takes `GIT_PROTOCOL` and nothing else; no name that a client sends goes anywhere.
+    async fn variable(&mut self, count: usize, name: &str, value: String) {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"=:.".contains(&b);
+        let taken = count <= MAX_ENV
+            && name == "GIT_PROTOCOL"
+            && value.len() <= MAX_PROTOCOL
+            && value.bytes().all(plain);
+        if taken {
+            self.git_protocol = Some(value);
+            self.writer.grant().await;
+        } else {
+            self.writer.refuse().await;
+        }
+    }
+
+    async fn greet(&self) -> u32 {
+        let name: String = self.account.name.chars().filter(|c| !c.is_control()).collect();
+        let text = format!("Hello {name}: your key works. There is no shell here; use git push.\r\n");
+        self.say(&text).await;
+        1
+    }
+
+    async fn execute(&mut self, exec: &[u8]) -> u32 {
+        match command::parse(exec) {
+            Ok(command) => self.git(&command).await,
+            Err(Refusal::NotGit) => {
+                self.say("PaaSTech: only git push, fetch and clone are served here.\n").await;
+                128
+            }
+            Err(Refusal::Lfs) => {
+                self.say("PaaSTech: Git LFS is not supported; commit the files themselves.\n").await;
+                1
+            }
+            Err(Refusal::Archive) => self.error("git archive is not served; clone instead").await,
+            Err(Refusal::NoProject) => self.error(NO_PROJECT).await,
+        }
+    }
+
+    async fn git(&mut self, command: &Command) -> u32 {
+        let access = match command.service {
+            Service::UploadPack => Access::Read,
+            Service::ReceivePack => Access::Write,
+        };
+        let project = match self.shared.authorize(&self.account, &command.project, access).await {
+            Ok(project) => project,
+            Err(why) => return self.error(&why).await,
+        };
+        let (Some(_one), Some(_all)) = (self.connection.child(), self.shared.permits.child(self.account.id))
+        else {
+            return self.error("too many pushes and fetches at once; try again in a moment").await;
+        };
+        if self.shared.shutdown.is_draining() {
+            return self.error("the platform is restarting; try again in a moment").await;
+        }
+        if command.service == Service::ReceivePack && self.is_full() {
+            return self
+                .error("the platform's disk is full; nothing can be pushed until its operator acts")
+                .await;
+        }
+        tracing::info!(project.id = %project.id, service = command.service.verb(), "serving git");
+        match command.service {
+            Service::UploadPack => self.run_child(command.service, &project, None, None).await,
+            Service::ReceivePack => self.push(&project).await,
+        }
+    }
+
+    async fn push(&mut self, project: &Project) -> u32 {
+        let push = Push::new(self.account.clone(), project.clone());
+        let registration = self.shared.pushes.register(&push);
+        let hooks = Some(HookAccess { token: &registration.token });
+        let status = self.run_child(Service::ReceivePack, project, Some(&push), hooks).await;
+        // What a lost hook left open is over as well.
+        push.interrupt();
+        drop(registration);
+        if push.is_open() {
+            self.shared.shutdown.track(close(self.shared.clone(), push.clone()));
+        }
+        if status == 0 && push.deploy_failed() { 1 } else { status }
+    }
+
+    async fn run_child(
+        &mut self,
+        service: Service,
+        project: &Project,
+        push: Option<&Push>,
+        hooks: Option<HookAccess<'_>>,
+    ) -> u32 {
+        let (shared, id) = (self.shared.clone(), project.id);
+        let looked_up = tokio::task::spawn_blocking(move || shared.repositories.checked_path(id)).await;
+        let repository = match looked_up {
+            Ok(Ok(path)) => path,
+            failed => {
+                tracing::error!(project.id = %id, outcome = ?failed, "no repository for a project");
+                return self.error("the repository is not ready; try again in a moment").await;
+            }
+        };
+        let plan = Plan {
+            service,
+            git: &self.shared.config.git,
+            repository: &repository,
+            project,
+            git_protocol: self.git_protocol.as_deref(),
+            hooks,
+        };
+        let child = match child::spawn(&self.shared.paths, &plan) {
+            Ok(child) => child,
+            Err(error) => {
+                tracing::error!(error = %error, "git cannot be started");
+                return self.error("git cannot be started; try again in a moment").await;
+            }
+        };
+        transfer::run(&self.shared, child, &mut self.events, &self.writer, push).await
+    }
+
+    fn is_full(&self) -> bool {
+        rustix::fs::statvfs(&self.shared.config.repositories).is_ok_and(|disk| {
+            disk.f_bavail.saturating_mul(disk.f_frsize) < self.shared.config.limits.min_free_bytes
+        })
+    }
+
+    /// Refuses a git client in its own words.
+    async fn error(&self, text: &str) -> u32 {
+        let packet = Bytes::from(pktline::error(text));
+        drop(tokio::time::timeout(LAST_WORDS, self.writer.stdout(packet)).await);
+        1
+    }
+
+    async fn say(&self, text: &str) {
+        let text = Bytes::from(text.to_owned());
+        drop(tokio::time::timeout(LAST_WORDS, self.writer.stderr(text)).await);
+    }
+}
+
+/// Tells the api that a push has ended; if it cannot be told, the push's silence tells it.
+async fn close(shared: Arc<Shared>, push: Arc<Push>) {
+    for _ in 0..CLOSE_ATTEMPTS {
+        let request = ClosePushRequest { push_id: push.id.to_string() };
+        match shared.control.close_push(request).await {
+            Ok(_) => return,
+            Err(status) => {
+                tracing::debug!(push.id = %push.id, error = status.message(), "cannot close a push")
+            }
+        }
+        if shared.shutdown.is_draining() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,217 @@
+//! The bytes between a client and its git: always drained, so that neither a slow client nor a lost one can hold a
+//! process, a lock or the connection.
+
+use std::{future::pending, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    process::{Child, ChildStdin},
+    sync::watch,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    child::{self, Killer},
+    push::{Push, Stage},
+    server::Shared,
+    ssh::channel::{Event, Events, Gone, Writer},
+};
+
+/// How much of git's output is read at once.
+const BUFFER: usize = 64 * 1024;
+/// git's own words for a push from a shallow clone.
+const SHALLOW: &[u8] = b"shallow update not allowed";
+const SHALLOW_HINT: &str = "PaaSTech: this clone is shallow. Fetch its whole history, then push again: \
+                            `git fetch --unshallow`; in CI set the clone's depth to 0 (fetch-depth: 0).\n";
+
+/// Runs a child to its end and gives its exit code.
+pub(super) async fn run(
+    shared: &Shared,
+    mut child: Child,
+    events: &mut Events,
+    writer: &Writer,
+    push: Option<&Push>,
+) -> u32 {
+    let (Some(stdin), Some(stdout), Some(stderr)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return 1;
+    };
+    let killer = Killer::of(&child);
+    let client =
+        Client { gone: CancellationToken::new(), sent: watch::Sender::new(false), push, killer: &killer };
+    let (mut shallow, mut nothing) = (Spotter::new(SHALLOW), Spotter::new(b""));
+    let ended = async {
+        tokio::join!(
+            pump(stdout, &client.gone, &mut shallow, |data| writer.stdout(data)),
+            pump(stderr, &client.gone, &mut nothing, |data| writer.stderr(data)),
+        );
+        child.wait().await
+    };
+    let ended = tokio::select! {
+        ended = ended => ended,
+        () = client.feed(events, writer, stdin) => return 1,
+        () = client.watch_clock(shared) => return 1,
+    };
+    if shallow.seen && push.is_some_and(|push| push.stage() == Stage::Receiving) {
+        tokio::select! {
+            told = writer.stderr(Bytes::from_static(SHALLOW_HINT.as_bytes())) => drop(told),
+            () = sleep(Duration::from_secs(10)) => {}
+        }
+    }
+    ended.map_or(1, child::exit_code)
+}
+
+struct Client<'a> {
+    gone: CancellationToken,
+    sent: watch::Sender<bool>,
+    push: Option<&'a Push>,
+    killer: &'a Killer,
+}
+
+impl Client<'_> {
+    /// Hands the client's bytes to git; never returns.
+    async fn feed(&self, events: &mut Events, writer: &Writer, stdin: ChildStdin) {
+        let mut stdin = Some(stdin);
+        loop {
+            match events.next().await {
+                Event::Data(data) => {
+                    self.sent.send_replace(true);
+                    if let Some(pipe) = &mut stdin
+                        && pipe.write_all(&data).await.is_err()
+                    {
+                        // git has ended: what the client still sends is read and dropped.
+                        stdin = None;
+                    }
+                }
+                // Only this half is over; git may still have much to say.
+                Event::Eof => stdin = None,
+                Event::Gone => break,
+                Event::Env { .. } | Event::Pty | Event::Shell | Event::Exec(_) | Event::Unsupported => {
+                    writer.refuse().await;
+                }
+            }
+        }
+        drop(stdin);
+        self.gone.cancel();
+        // A push whose refs may have moved goes on without its client; everything else is over.
+        if self.push.is_none_or(Push::lose_client) {
+            self.killer.end().await;
+        }
+        pending().await
+    }
+
+    /// Ends a child that has had its time; never returns.
+    async fn watch_clock(&self, shared: &Shared) {
+        let limits = &shared.config.limits;
+        let seconds = Duration::from_secs;
+        let silent = async {
+            sleep(seconds(limits.first_byte_seconds)).await;
+            if *self.sent.borrow() {
+                pending().await
+            }
+        };
+        let slow = async {
+            sleep(seconds(limits.receive_seconds)).await;
+            if self.push.is_some_and(|push| push.stage() > Stage::Receiving) {
+                pending().await
+            }
+        };
+        let why = tokio::select! {
+            () = silent => "nothing was sent",
+            () = slow => "the transfer took too long",
+            () = sleep(seconds(limits.push_seconds)) => "the push took too long",
+            () = shared.shutdown.cutting() => "the server is stopping",
+        };
+        tracing::info!(why, "ending a git child");
+        if let Some(push) = self.push {
+            push.interrupt();
+        }
+        self.killer.end().await;
+        pending().await
+    }
+}
+
+/// Copies one of git's streams to the client, and to nowhere once the client is gone.
+async fn pump<F>(
+    mut from: impl AsyncRead + Unpin,
+    gone: &CancellationToken,
+    spotter: &mut Spotter,
+    send: impl Fn(Bytes) -> F,
+) where
+    F: Future<Output = Result<(), Gone>>,
+{
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.reserve(BUFFER);
+        match from.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let data = buffer.split().freeze();
+        spotter.look(&data);
+        if gone.is_cancelled() {
+            continue;
+        }
+        // The client's window may never open again: its going must be noticed here too.
+        tokio::select! {
+            sent = send(data) => if sent.is_err() { gone.cancel() },
+            () = gone.cancelled() => {}
+        }
+    }
+}
+
+/// Looks for a text in a stream, across its pieces.
+struct Spotter {
+    wanted: &'static [u8],
+    tail: Vec<u8>,
+    seen: bool,
+}
+
+impl Spotter {
+    fn new(wanted: &'static [u8]) -> Self {
+        Self { wanted, tail: Vec::new(), seen: false }
+    }
+
+    fn look(&mut self, data: &[u8]) {
+        if self.seen || self.wanted.is_empty() {
+            return;
+        }
+        self.tail.extend_from_slice(data);
+        self.seen = self.tail.windows(self.wanted.len()).any(|window| window == self.wanted);
+        let keep = self.tail.len().min(self.wanted.len() - 1);
+        self.tail.drain(..self.tail.len() - keep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_spotted_across_pieces() {
+        let mut spotter = Spotter::new(SHALLOW);
+        spotter.look(b"ng refs/heads/main shallow upd");
+        assert!(!spotter.seen);
+        spotter.look(b"ate not allowed\n");
+        assert!(spotter.seen);
+    }
+
+    #[tokio::test]
+    async fn output_is_drained_when_the_window_never_opens_again() {
+        let gone = CancellationToken::new();
+        let (mut write, read) = tokio::io::duplex(1024);
+        let mut spotter = Spotter::new(b"");
+        let pumped = pump(read, &gone, &mut spotter, |_| pending());
+        let written = async {
+            write.write_all(&[0; 500]).await.expect("written");
+            gone.cancel();
+            write.write_all(&vec![0; 1 << 20]).await.expect("drained");
+            drop(write);
+        };
+        let both = async { tokio::join!(pumped, written) };
+        tokio::time::timeout(Duration::from_secs(10), both).await.expect("nobody is stuck");
+    }
+}

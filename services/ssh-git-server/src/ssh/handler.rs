@@ -1,0 +1,102 @@
+//! What the library calls: each callback parses and forwards. Forwarding of ports, sockets and agents is refused by
+//! the library's own defaults; requests on a channel are answered by whoever reads its events.
+
+use std::sync::Arc;
+
+use russh::{
+    Channel, ChannelOpenFailure,
+    keys::{HashAlg, PublicKey},
+    server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session, VerifiedPublicKey},
+};
+
+use super::{ClientKey, algorithms, channel};
+use crate::{
+    connection::Connection,
+    server::{Account, Shared},
+    session,
+};
+
+/// Why a connection ends at once.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Protocol(#[from] russh::Error),
+    #[error("too many unknown keys")]
+    TooManyKeys,
+    #[error("keys cannot be looked up: {0}")]
+    Unavailable(String),
+}
+
+/// One connection's callbacks.
+pub(super) struct Handler {
+    shared: Arc<Shared>,
+    connection: Arc<Connection>,
+    /// Who has proved to hold a key. An offered key proves nothing and leaves no trace here.
+    account: Option<Account>,
+}
+
+/// The one user name; who somebody is, their key says.
+const USER: &str = "git";
+
+impl Handler {
+    pub(super) fn new(shared: Arc<Shared>, connection: Arc<Connection>) -> Self {
+        Self { shared, connection, account: None }
+    }
+
+    async fn account(&self, user: &str, key: &PublicKey) -> Result<Option<Account>, Error> {
+        if user != USER {
+            return Ok(None);
+        }
+        let blob = key.to_bytes().map_err(russh::Error::from)?;
+        let fingerprint = key.fingerprint(HashAlg::Sha256).as_bytes().to_vec();
+        let found = self.shared.authenticate(ClientKey { blob, fingerprint }).await;
+        let found = found.map_err(|status| Error::Unavailable(status.message().to_owned()))?;
+        if found.is_none() && !self.shared.permits.unknown_key(self.connection.ip) {
+            return Err(Error::TooManyKeys);
+        }
+        Ok(found)
+    }
+}
+
+impl server::Handler for Handler {
+    type Error = Error;
+
+    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
+        if !algorithms::is_taken(offer.algorithm) {
+            return Ok(Auth::reject());
+        }
+        let known = self.account(user, offer.public_key).await?.is_some();
+        Ok(if known { Auth::Accept } else { Auth::reject() })
+    }
+
+    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
+        self.account = None;
+        if !algorithms::is_taken(key.algorithm) {
+            return Ok(Auth::reject());
+        }
+        self.account = self.account(user, key.public_key).await?;
+        Ok(if self.account.is_some() { Auth::Accept } else { Auth::reject() })
+    }
+
+    async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), Error> {
+        self.connection.log_in();
+        Ok(())
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        let (Some(account), Some(open)) = (self.account.clone(), self.connection.open()) else {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        };
+        let (events, writer) = channel::split(channel, session.handle());
+        let client = session::Client { account, connection: self.connection.clone(), open };
+        self.shared.shutdown.track(session::run(self.shared.clone(), client, events, writer));
+        reply.accept().await;
+        Ok(())
+    }
+}

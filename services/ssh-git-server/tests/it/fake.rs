@@ -1,0 +1,329 @@
+//! The api as the SSH server sees it: a real `Control` server whose answers a test sets and whose calls it reads.
+
+use std::{
+    collections::{HashMap, HashSet},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use paastech_proto::control::{
+    AuthenticateKeyRequest, AuthenticateKeyResponse, AuthorizeRequest, AuthorizeResponse, ClosePushRequest,
+    ClosePushResponse, FollowOperationRequest, FollowOperationResponse, FollowPushRequest,
+    FollowPushResponse, LogLine, OpenPushRequest, OpenPushResponse, OperationEnd, PushAction,
+    PutPushSourceRequest, PutPushSourceResponse, RefsUpdatedRequest, RefsUpdatedResponse, SourceWanted,
+    Verdict,
+    control_server::{Control, ControlServer},
+    follow_operation_response::Event as OperationEvent,
+    follow_push_response::Event as PushEvent,
+    put_push_source_request::Part,
+};
+use paastech_runtime::{Transport, transport};
+use paastech_types::{AccountId, KeyId, OperationId, ProjectId};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
+
+/// How a build goes.
+#[derive(Clone)]
+pub struct Build {
+    pub lines: Vec<String>,
+    pub accepted: bool,
+    pub message: String,
+    /// After its lines the build goes on until the test lets it end.
+    pub held: bool,
+}
+
+/// How a deployment goes.
+#[derive(Clone)]
+pub struct Deploy {
+    pub state: String,
+    pub message: String,
+    pub url: String,
+    pub held: bool,
+}
+
+/// One project as the api knows it.
+#[derive(Clone)]
+pub struct Project {
+    pub id: ProjectId,
+    pub slug: String,
+    pub owner: AccountId,
+    pub max_push_bytes: u64,
+    pub max_source_bytes: u64,
+}
+
+#[derive(Default)]
+pub struct State {
+    pub keys: HashMap<Vec<u8>, (AccountId, String)>,
+    pub projects: Vec<Project>,
+    pub readers: HashSet<AccountId>,
+    pub build: Option<Build>,
+    pub deploy: Option<Deploy>,
+    /// What was called, in order.
+    pub opened: Vec<OpenPushRequest>,
+    pub sources: Vec<Vec<u8>>,
+    pub cut_sources: usize,
+    pub followed_from: Vec<u64>,
+    pub updated: Vec<RefsUpdatedRequest>,
+    pub closed: Vec<String>,
+    /// Once, the source is asked for a second time.
+    pub lose_source: bool,
+    pub sent_lines: usize,
+}
+
+#[derive(Clone, Default)]
+pub struct Fake {
+    state: Arc<Mutex<State>>,
+    down: Arc<AtomicBool>,
+    released: Arc<AtomicBool>,
+}
+
+impl Fake {
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no test panicked while holding it")
+    }
+
+    pub fn transport(&self) -> Transport {
+        transport::in_process(ControlServer::new(self.clone()))
+    }
+
+    /// From now on nothing answers, and every stream breaks.
+    pub fn go_away(&self) {
+        self.down.store(true, Ordering::SeqCst);
+    }
+
+    pub fn come_back(&self) {
+        self.down.store(false, Ordering::SeqCst);
+    }
+
+    /// Lets what is held end.
+    pub fn release(&self) {
+        self.released.store(true, Ordering::SeqCst);
+    }
+
+    fn up(&self) -> Result<(), Status> {
+        if self.down.load(Ordering::SeqCst) { Err(Status::unavailable("connection refused")) } else { Ok(()) }
+    }
+
+    /// Waits until what is held may end; an error once the api has gone away.
+    async fn hold(&self, held: bool) -> Result<(), Status> {
+        while held && !self.released.load(Ordering::SeqCst) {
+            self.up()?;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.up()
+    }
+
+    async fn play_push(
+        &self,
+        from: u64,
+        send: &mpsc::Sender<Result<FollowPushResponse, Status>>,
+    ) -> Result<(), Status> {
+        if std::mem::take(&mut self.state().lose_source) {
+            let event = Some(PushEvent::SourceWanted(SourceWanted {}));
+            send.send(Ok(FollowPushResponse { event })).await.ok();
+            return Ok(());
+        }
+        let build = self.state().build.clone().ok_or_else(|| Status::not_found("no build"))?;
+        for (seq, text) in (1..).zip(&build.lines) {
+            self.up()?;
+            if seq >= from {
+                let line = LogLine { seq, at_ms: 0, text: text.clone() };
+                let event = Some(PushEvent::Line(line));
+                send.send(Ok(FollowPushResponse { event })).await.ok();
+                self.state().sent_lines += 1;
+            }
+        }
+        self.hold(build.held).await?;
+        let verdict = Verdict { accepted: build.accepted, message: build.message };
+        send.send(Ok(FollowPushResponse { event: Some(PushEvent::Verdict(verdict)) })).await.ok();
+        Ok(())
+    }
+
+    async fn play_operation(
+        &self,
+        from: u64,
+        send: &mpsc::Sender<Result<FollowOperationResponse, Status>>,
+    ) -> Result<(), Status> {
+        let deploy = self.state().deploy.clone().ok_or_else(|| Status::not_found("no deployment"))?;
+        if from <= 1 {
+            let line = LogLine { seq: 1, at_ms: 0, text: "starting".to_owned() };
+            let event = Some(OperationEvent::Line(line));
+            send.send(Ok(FollowOperationResponse { event })).await.ok();
+        }
+        self.hold(deploy.held).await?;
+        let end = OperationEnd { state: deploy.state, message: deploy.message, url: deploy.url };
+        send.send(Ok(FollowOperationResponse { event: Some(OperationEvent::End(end)) })).await.ok();
+        Ok(())
+    }
+}
+
+type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Control for Fake {
+    async fn authenticate_key(
+        &self,
+        request: Request<AuthenticateKeyRequest>,
+    ) -> Result<Response<AuthenticateKeyResponse>, Status> {
+        self.up()?;
+        let request = request.into_inner();
+        assert_eq!(request.fingerprint.len(), 32, "a SHA-256 fingerprint");
+        let found = self.state().keys.get(&request.blob).cloned();
+        let (id, account_name) = found.ok_or_else(|| Status::not_found("unknown key"))?;
+        let key_id = KeyId::new().to_string();
+        Ok(Response::new(AuthenticateKeyResponse { account_id: id.to_string(), account_name, key_id }))
+    }
+
+    async fn authorize(
+        &self,
+        request: Request<AuthorizeRequest>,
+    ) -> Result<Response<AuthorizeResponse>, Status> {
+        self.up()?;
+        let request = request.into_inner();
+        let account: AccountId = request.account_id.parse().expect("an id");
+        let state = self.state();
+        let named =
+            |project: &&Project| project.slug == request.project || project.id.to_string() == request.project;
+        let project =
+            state.projects.iter().find(named).ok_or_else(|| Status::not_found("no such project"))?;
+        let reader = state.readers.contains(&account);
+        if project.owner != account && !reader {
+            return Err(Status::not_found("no such project"));
+        }
+        if reader && request.access == 2 {
+            return Err(Status::permission_denied("viewers do not push"));
+        }
+        Ok(Response::new(AuthorizeResponse {
+            project_id: project.id.to_string(),
+            slug: project.slug.clone(),
+            deploy_branch: "main".to_owned(),
+            max_push_bytes: project.max_push_bytes,
+            max_source_bytes: project.max_source_bytes,
+        }))
+    }
+
+    async fn open_push(
+        &self,
+        request: Request<OpenPushRequest>,
+    ) -> Result<Response<OpenPushResponse>, Status> {
+        self.up()?;
+        let request = request.into_inner();
+        let mut state = self.state();
+        let again = state.opened.iter().any(|open| open.push_id == request.push_id);
+        let running = state.opened.iter().any(|open| {
+            open.push_id != request.push_id
+                && open.project_id == request.project_id
+                && !state.closed.contains(&open.push_id)
+                && open.updates.iter().any(|update| update.name == "refs/heads/main")
+        });
+        let deploy = request.updates.iter().find(|update| update.name == "refs/heads/main").cloned();
+        if !again {
+            state.opened.push(request);
+        }
+        Ok(Response::new(match deploy {
+            None => OpenPushResponse {
+                action: PushAction::Store.into(),
+                lines: vec!["not the deploy branch (main), nothing built".to_owned()],
+                build_commit: String::new(),
+            },
+            Some(_) if running => OpenPushResponse {
+                action: PushAction::Reject.into(),
+                lines: vec!["another push is being built: build 42".to_owned()],
+                build_commit: String::new(),
+            },
+            Some(update) => OpenPushResponse {
+                action: PushAction::Build.into(),
+                lines: Vec::new(),
+                build_commit: update.new_oid,
+            },
+        }))
+    }
+
+    async fn put_push_source(
+        &self,
+        request: Request<Streaming<PutPushSourceRequest>>,
+    ) -> Result<Response<PutPushSourceResponse>, Status> {
+        self.up()?;
+        let mut stream = request.into_inner();
+        let mut source = Vec::new();
+        loop {
+            match stream.message().await {
+                Ok(Some(message)) => match message.part {
+                    Some(Part::Chunk(chunk)) => source.extend_from_slice(&chunk),
+                    Some(Part::Header(header)) => assert_eq!(header.tree.len(), 40),
+                    None => {}
+                },
+                Ok(None) => break,
+                Err(status) => {
+                    self.state().cut_sources += 1;
+                    return Err(status);
+                }
+            }
+        }
+        self.state().sources.push(source);
+        Ok(Response::new(PutPushSourceResponse { operation_id: OperationId::new().to_string() }))
+    }
+
+    type FollowPushStream = Boxed<FollowPushResponse>;
+
+    async fn follow_push(
+        &self,
+        request: Request<FollowPushRequest>,
+    ) -> Result<Response<Self::FollowPushStream>, Status> {
+        self.up()?;
+        let from = request.into_inner().from_seq;
+        self.state().followed_from.push(from);
+        let (send, receive) = mpsc::channel(1);
+        let fake = self.clone();
+        tokio::spawn(async move {
+            if let Err(status) = fake.play_push(from, &send).await {
+                send.send(Err(status)).await.ok();
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receive))))
+    }
+
+    async fn refs_updated(
+        &self,
+        request: Request<RefsUpdatedRequest>,
+    ) -> Result<Response<RefsUpdatedResponse>, Status> {
+        self.up()?;
+        let request = request.into_inner();
+        let deployed = request.updates.iter().any(|update| update.name == "refs/heads/main");
+        self.state().updated.push(request);
+        let operation_id = if deployed { OperationId::new().to_string() } else { String::new() };
+        Ok(Response::new(RefsUpdatedResponse { operation_id, lines: Vec::new() }))
+    }
+
+    async fn close_push(
+        &self,
+        request: Request<ClosePushRequest>,
+    ) -> Result<Response<ClosePushResponse>, Status> {
+        self.up()?;
+        self.state().closed.push(request.into_inner().push_id);
+        Ok(Response::new(ClosePushResponse {}))
+    }
+
+    type FollowOperationStream = Boxed<FollowOperationResponse>;
+
+    async fn follow_operation(
+        &self,
+        request: Request<FollowOperationRequest>,
+    ) -> Result<Response<Self::FollowOperationStream>, Status> {
+        self.up()?;
+        let from = request.into_inner().from_seq;
+        let (send, receive) = mpsc::channel(1);
+        let fake = self.clone();
+        tokio::spawn(async move {
+            if let Err(status) = fake.play_operation(from, &send).await {
+                send.send(Err(status)).await.ok();
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receive))))
+    }
+}
