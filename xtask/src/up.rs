@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 
 use crate::{
     account::{self, Account},
-    base_image,
+    apt, base_image,
     daemon::Daemon,
     engine, firewall, interrupt,
     layout::Layout,
@@ -61,6 +61,7 @@ pub(crate) struct DownOptions {
 
 /// Brings it up.
 pub(crate) async fn run(options: Options) -> Result<()> {
+    apt::ensure(&["git", "openssh-client"], "pushing the sample").await?;
     let engine = engine::ensure().await?;
     base_image::ensure(&engine).await?;
     let layout = Layout::new(options.data.clone())?;
