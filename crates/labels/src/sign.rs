@@ -33,6 +33,15 @@ impl LabelKey {
         Ok(Self(bytes))
     }
 
+    /// A hash of what must not be guessed from it: 32 hex digits.
+    #[must_use]
+    pub fn digest(&self, bytes: &[u8]) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        mac.update(b"digest");
+        mac.update(bytes);
+        hex::encode(&mac.finalize().into_bytes()[..16])
+    }
+
     /// Adds the signature over every `paastech.*` label already there.
     pub(crate) fn sign(&self, labels: &mut BTreeMap<String, String>) {
         let signature = hex::encode(self.mac(labels).finalize().into_bytes());
@@ -70,6 +79,14 @@ impl fmt::Debug for LabelKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_digest_depends_on_key_and_bytes() {
+        let (a, b) = (LabelKey::new([1; 32]), LabelKey::new([2; 32]));
+        assert_eq!(a.digest(b"x"), a.digest(b"x"));
+        assert_ne!(a.digest(b"x"), a.digest(b"y"));
+        assert_ne!(a.digest(b"x"), b.digest(b"x"));
+    }
 
     #[test]
     fn a_key_is_64_hex_digits_and_never_shown() {

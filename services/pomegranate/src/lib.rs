@@ -1,1 +1,68 @@
-//! Placeholder.
+//! Pomegranate, the deployment manager: builds images and runs releases as containers of one engine.
+//!
+//! The engine and its labels are the state; beside them there is only the highest fence per project.
+
+mod build;
+mod config;
+mod confirm;
+mod engine;
+mod error;
+mod fence;
+mod lines;
+mod logs;
+mod release;
+mod request;
+mod service;
+mod source;
+mod stats;
+mod status;
+mod volume;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use paastech_labels::LabelKey;
+use paastech_proto::pomegranate::pomegranate_server::PomegranateServer;
+use paastech_runtime::Clock;
+
+pub use config::{BuildConfig, Config, LimitsConfig, ProxyConfig};
+pub use service::Handler;
+
+use crate::{build::Builds, engine::Engine, fence::Fences, source::Sources};
+
+/// A built Pomegranate.
+#[derive(Clone)]
+pub struct Service {
+    handler: Handler,
+}
+
+impl Service {
+    /// The gRPC server, to be served over TCP or called in process.
+    #[must_use]
+    pub fn server(&self) -> PomegranateServer<Handler> {
+        PomegranateServer::new(self.handler.clone())
+    }
+}
+
+/// Opens the state folder and clears what an interrupted process left. The engine need not be up yet.
+///
+/// # Errors
+/// A malformed installation id, or a state folder that cannot be used.
+pub async fn build(config: Config, key: LabelKey) -> anyhow::Result<Service> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    ensure!(
+        (1..=64).contains(&config.instance.len()) && config.instance.bytes().all(plain),
+        "pomegranate: `instance` must be 1 to 64 letters, digits and hyphens"
+    );
+    let state = || format!("state folder {}", config.state_dir.display());
+    let fences = Fences::open(config.state_dir.join("fences")).with_context(state)?;
+    let sources =
+        Sources::open(config.state_dir.join("sources"), config.build.source_bytes).with_context(state)?;
+    let engine = Arc::new(Engine::new(config.socket.clone(), config.instance.clone(), key));
+    if let Err(error) = volume::sweep_holders(&engine).await {
+        tracing::warn!(%error, "the engine does not answer yet");
+    }
+    let sources = Arc::new(sources);
+    let builds = Builds::new(Arc::clone(&engine), Arc::clone(&sources), Clock::system(), &config.build);
+    Ok(Service { handler: Handler::new(config, engine, fences, sources, builds) })
+}

@@ -1,1 +1,39 @@
-fn main() {}
+//! Pomegranate as a process of its own.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::Parser;
+use paastech_labels::LabelKey;
+use paastech_runtime::{Shutdown, config, serve::GrpcServer, telemetry};
+use pomegranate::Config;
+
+/// The deployment manager of PaaSTech.
+#[derive(Parser)]
+#[command(version)]
+struct Flags {
+    /// The configuration file.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Print the merged configuration and stop.
+    #[arg(long)]
+    check_config: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let flags = Flags::parse();
+    let config: Config = config::load(flags.config.as_deref(), &[])?;
+    if flags.check_config {
+        print!("{}", config::print(&config)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    telemetry::init(&config.log);
+    let key = std::fs::read_to_string(&config.label_key_file)
+        .with_context(|| format!("label key {}", config.label_key_file.display()))?;
+    let server = GrpcServer::bind(config.listen).await?;
+    let service = pomegranate::build(config, LabelKey::from_hex(&key)?).await?;
+    let shutdown = Shutdown::new();
+    shutdown.spawn("grpc", server.run(service.server(), shutdown.clone()));
+    Ok(shutdown.run_until_signal(Duration::from_secs(30)).await?)
+}

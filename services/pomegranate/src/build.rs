@@ -1,0 +1,12 @@
+//! Builds: jobs that outlive the calls that start and follow them.
+
+mod context;
+mod image;
+mod job;
+mod log;
+mod progress;
+mod registry;
+mod run;
+
+pub(crate) use job::Job;
+pub(crate) use registry::{Builds, Order};

@@ -1,0 +1,190 @@
+//! The connection to the container engine, and what of it is ours.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use bollard::{
+    Docker,
+    models::{ContainerInspectResponse, ImageInspect, NetworkCreateRequest, VolumeCreateRequest},
+    query_parameters::{ListContainersOptions, RemoveContainerOptions},
+};
+use paastech_labels::{LabelKey, ObjectKind, ObjectLabels, RouteLabels, instance_selector, names};
+use paastech_types::{ProjectId, ReleaseId};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::error::{Error, is_absent};
+
+/// Seconds for the head of an answer; stopping a container answers only after its grace.
+const TIMEOUT: u64 = 180;
+
+/// One engine, and one installation on it.
+pub(crate) struct Engine {
+    socket: PathBuf,
+    docker: OnceCell<Docker>,
+    /// The installation.
+    pub(crate) instance: String,
+    /// Signs labels.
+    pub(crate) key: LabelKey,
+    /// The first digits of a hash of the installation: what names begin with.
+    pub(crate) short: String,
+    making: Mutex<()>,
+}
+
+/// A container that is ours.
+#[derive(Debug, Clone)]
+pub(crate) struct Owned {
+    /// The engine's id.
+    pub(crate) id: String,
+    /// What its labels say.
+    pub(crate) labels: RouteLabels,
+}
+
+impl Owned {
+    /// Its name, the same at every attempt.
+    pub(crate) fn name(&self) -> String {
+        container_name(self.labels.project, self.labels.release, self.labels.ordinal)
+    }
+}
+
+/// The name of a release's `ordinal`-th container.
+pub(crate) fn container_name(project: ProjectId, release: ReleaseId, ordinal: u32) -> String {
+    format!("pt-{project}-{release}-{ordinal}")
+}
+
+impl Engine {
+    /// Connects at the first use.
+    pub(crate) fn new(socket: PathBuf, instance: String, key: LabelKey) -> Self {
+        let short = hex::encode(&Sha256::digest(instance.as_bytes())[..4]);
+        Self { socket, docker: OnceCell::new(), instance, key, short, making: Mutex::new(()) }
+    }
+
+    /// The client, speaking a version that the engine knows.
+    pub(crate) async fn docker(&self) -> Result<&Docker, Error> {
+        self.docker
+            .get_or_try_init(|| async {
+                let path = self.socket.to_string_lossy();
+                let docker = Docker::connect_with_unix(&path, TIMEOUT, bollard::API_DEFAULT_VERSION)?;
+                Ok(docker.negotiate_version().await?)
+            })
+            .await
+    }
+
+    /// The bridge that this installation's apps are on; also the name of its interface.
+    pub(crate) fn network(&self) -> String {
+        format!("pt-{}", self.short)
+    }
+
+    /// What the references of a project's images begin with. The tag is random and shown to no tenant.
+    pub(crate) fn repository(&self, project: ProjectId) -> String {
+        format!("pt-{}/{project}", self.short)
+    }
+
+    /// Makes the bridge: its containers reach the world and the host reaches them, but not they each other.
+    pub(crate) async fn ensure_network(&self) -> Result<(), Error> {
+        let _one = self.making.lock().await;
+        let docker = self.docker().await?;
+        let name = self.network();
+        match docker.inspect_network(&name, None).await {
+            Ok(found) => return self.own_object(found.labels.as_ref(), ObjectKind::Network, &name),
+            Err(error) if is_absent(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let labels = ObjectLabels::shared(&self.instance, ObjectKind::Network).to_labels(&self.key);
+        let options = [
+            ("com.docker.network.bridge.name", name.as_str()),
+            ("com.docker.network.bridge.enable_icc", "false"),
+        ];
+        docker
+            .create_network(NetworkCreateRequest {
+                name: name.clone(),
+                driver: Some("bridge".to_owned()),
+                options: Some(options.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+                labels: Some(labels.into_iter().collect()),
+                ..NetworkCreateRequest::default()
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Makes a volume with these labels, unless it is there.
+    pub(crate) async fn ensure_volume(&self, name: &str, labels: &ObjectLabels) -> Result<(), Error> {
+        let volume = self
+            .docker()
+            .await?
+            .create_volume(VolumeCreateRequest {
+                name: Some(name.to_owned()),
+                labels: Some(labels.to_labels(&self.key).into_iter().collect()),
+                ..VolumeCreateRequest::default()
+            })
+            .await?;
+        self.own_object(Some(&volume.labels), labels.kind, name)
+    }
+
+    fn own_object(
+        &self,
+        labels: Option<&HashMap<String, String>>,
+        kind: ObjectKind,
+        name: &str,
+    ) -> Result<(), Error> {
+        let ours = labels.is_some_and(|labels| {
+            ObjectLabels::verify(labels, &self.key, &self.instance).is_ok_and(|l| l.kind == kind)
+        });
+        if ours { Ok(()) } else { Err(Error::Refused(format!("{name} is there, but is not ours"))) }
+    }
+
+    /// Our app containers, of one project when it is given. What has our label but not our signature is left out.
+    pub(crate) async fn containers(&self, project: Option<ProjectId>) -> Result<Vec<Owned>, Error> {
+        let mut selectors =
+            vec![instance_selector(&self.instance), format!("{}={}", names::KIND, ObjectKind::App.name())];
+        selectors.extend(project.map(|project| format!("{}={project}", names::PROJECT)));
+        let options = ListContainersOptions {
+            all: true,
+            filters: Some([("label".to_owned(), selectors)].into()),
+            ..ListContainersOptions::default()
+        };
+        let mut owned = Vec::new();
+        for container in self.docker().await?.list_containers(Some(options)).await? {
+            let (Some(id), Some(labels)) = (container.id, container.labels) else { continue };
+            match RouteLabels::verify(&labels, &self.key, &self.instance) {
+                Ok(labels) if project.is_none_or(|wanted| wanted == labels.project) => {
+                    owned.push(Owned { id, labels });
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(container = id, %error, "a container claims to be ours"),
+            }
+        }
+        owned.sort_by_key(|container| (container.labels.seq, container.labels.ordinal));
+        Ok(owned)
+    }
+
+    /// A release's containers.
+    pub(crate) async fn release(&self, project: ProjectId, release: ReleaseId) -> Result<Vec<Owned>, Error> {
+        let mut containers = self.containers(Some(project)).await?;
+        containers.retain(|container| container.labels.release == release);
+        Ok(containers)
+    }
+
+    /// A container's state; `None` when it is gone.
+    pub(crate) async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, Error> {
+        match self.docker().await?.inspect_container(id, None).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// An image; `None` when there is none of that reference.
+    pub(crate) async fn image(&self, reference: &str) -> Result<Option<ImageInspect>, Error> {
+        match self.docker().await?.inspect_image(reference).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Kills and removes a container with its anonymous volumes; absence is fine.
+    pub(crate) async fn remove_container(&self, id: &str) -> Result<(), Error> {
+        let options = RemoveContainerOptions { v: true, force: true, link: false };
+        crate::error::absent_is_fine(self.docker().await?.remove_container(id, Some(options)).await)
+    }
+}

@@ -1,0 +1,95 @@
+//! `StartRelease`: makes the release's containers with the gate shut, and starts them. Names are deterministic, so a
+//! repeat finds its own work.
+
+use bollard::{models::ImageInspect, query_parameters::CreateContainerOptions};
+use paastech_labels::RouteLabels;
+
+use crate::{
+    engine::{Engine, container_name},
+    error::{Error, has_status, is_absent},
+    release::spec::{ReleaseSpec, refusal},
+    volume,
+};
+
+/// Starts the release and returns the port its app must listen on.
+pub(crate) async fn start(engine: &Engine, spec: &ReleaseSpec, require_non_root: bool) -> Result<u16, Error> {
+    let image = runnable_image(engine, spec, require_non_root).await?;
+    let image_id = image.id.as_deref().ok_or(Error::NotFound("image"))?;
+    engine.ensure_network().await?;
+    volume::ensure_probe(engine, image_id).await?;
+    volume::ensure_gate(engine, spec.project, spec.release).await?;
+    for ordinal in 1..=spec.replicas {
+        let id = ensure_container(engine, spec, &image, ordinal).await?;
+        engine.docker().await?.start_container(&id, None).await?;
+    }
+    Ok(spec.port(&image))
+}
+
+async fn runnable_image(
+    engine: &Engine,
+    spec: &ReleaseSpec,
+    require_non_root: bool,
+) -> Result<ImageInspect, Error> {
+    let reference = &spec.image_reference;
+    let built_here = reference.starts_with(&format!("pt-{}/", engine.short));
+    if built_here && !reference.starts_with(&format!("{}:", engine.repository(spec.project))) {
+        return Err(Error::NotFound("image"));
+    }
+    let image = engine.image(reference).await?.ok_or(Error::NotFound("image"))?;
+    match refusal(&image, require_non_root) {
+        Some(why) => Err(Error::Refused(why)),
+        None => Ok(image),
+    }
+}
+
+/// The id of the container, made now or earlier. One that was made from something else is replaced.
+async fn ensure_container(
+    engine: &Engine,
+    spec: &ReleaseSpec,
+    image: &ImageInspect,
+    ordinal: u32,
+) -> Result<String, Error> {
+    let wanted = spec.labels(engine, image, ordinal);
+    let name = container_name(spec.project, spec.release, ordinal);
+    if let Some((id, labels)) = existing(engine, &name).await? {
+        if labels == wanted {
+            return Ok(id);
+        }
+        engine.remove_container(&id).await?;
+    }
+    let options = CreateContainerOptions { name: Some(name.clone()), ..CreateContainerOptions::default() };
+    let body = spec.body(engine, image, ordinal);
+    let id = match engine.docker().await?.create_container(Some(options), body).await {
+        Ok(created) => created.id,
+        Err(error) if is_absent(&error) => return Err(Error::NotFound("image")),
+        Err(error) if has_status(&error, 400) => return Err(Error::Refused(refused(&error))),
+        Err(error) => return Err(error.into()),
+    };
+    // Before it runs: what the image added to the labels would be a route of its own choosing.
+    match existing(engine, &name).await {
+        Ok(Some((_, labels))) if labels == wanted => Ok(id),
+        outcome => {
+            engine.remove_container(&id).await?;
+            outcome?;
+            Err(Error::Refused("the image changes the platform's labels".to_owned()))
+        }
+    }
+}
+
+async fn existing(engine: &Engine, name: &str) -> Result<Option<(String, RouteLabels)>, Error> {
+    let Some(found) = engine.inspect(name).await? else { return Ok(None) };
+    let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+    match (found.id, RouteLabels::verify(&labels, &engine.key, &engine.instance)) {
+        (Some(id), Ok(labels)) => Ok(Some((id, labels))),
+        _ => Err(Error::Refused(format!("a container {name} is there, but is not ours"))),
+    }
+}
+
+fn refused(error: &bollard::errors::Error) -> String {
+    match error {
+        bollard::errors::Error::DockerResponseServerError { message, .. } => {
+            format!("the image cannot run: {message}")
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,419 @@
+//! The gRPC service: decode, call, encode.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
+use paastech_proto::pomegranate::{
+    self as proto, pomegranate_server::Pomegranate, put_source_request::Part, start_build_request::Method,
+};
+use paastech_types::{BuildId, ProjectId, ReleaseId};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+use crate::{
+    build::{Builds, Job, Order},
+    config::Config,
+    confirm,
+    engine::{Engine, Owned},
+    error::Error,
+    fence::{Fences, Scope},
+    logs,
+    release::{
+        await_ready::{self, Readiness},
+        gate, remove,
+        spec::ReleaseSpec,
+        start, stop,
+    },
+    request,
+    source::Sources,
+    stats, status,
+};
+
+/// The longest `AwaitRelease`, `ConfirmRelease` or build may take, in seconds.
+const MAX_WAIT: u32 = 3600;
+const MAX_BUILD: u32 = 4 * 3600;
+
+/// Answers the calls.
+#[derive(Clone)]
+pub struct Handler(Arc<State>);
+
+struct State {
+    config: Config,
+    engine: Arc<Engine>,
+    fences: Fences,
+    sources: Arc<Sources>,
+    builds: Builds,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Handler {
+    pub(crate) fn new(
+        config: Config,
+        engine: Arc<Engine>,
+        fences: Fences,
+        sources: Arc<Sources>,
+        builds: Builds,
+    ) -> Self {
+        Self(Arc::new(State { config, engine, fences, sources, builds }))
+    }
+}
+
+impl State {
+    /// The containers of a release that must be there.
+    async fn release(&self, project: ProjectId, release: ReleaseId) -> Result<Vec<Owned>, Error> {
+        let containers = self.engine.release(project, release).await?;
+        if containers.is_empty() { Err(Error::NotFound("release")) } else { Ok(containers) }
+    }
+
+    fn grace(&self, seconds: u32) -> u32 {
+        if seconds == 0 { self.config.grace_seconds } else { seconds }
+    }
+
+    fn wait(&self, seconds: u32) -> Duration {
+        let seconds = if seconds == 0 { self.config.await_seconds } else { seconds };
+        Duration::from_secs(seconds.min(MAX_WAIT).into())
+    }
+
+    async fn put_source(
+        &self,
+        mut stream: impl Stream<Item = Result<proto::PutSourceRequest, Status>> + Unpin,
+    ) -> Result<u64, Error> {
+        let first = stream.next().await.transpose().map_err(|_| cut_off())?.and_then(|message| message.part);
+        let Some(Part::Header(header)) = first else {
+            return Err(Error::Invalid("the first message must be the header".to_owned()));
+        };
+        let scope = request::scope(header.scope)?;
+        let source: Uuid = request::id(&header.source_id, "source_id")?;
+        self.fences.check(scope)?;
+        let chunks = stream.map(|message| match message.map_err(|_| cut_off())?.part {
+            Some(Part::Chunk(chunk)) => Ok(chunk),
+            _ => Err(Error::Invalid("only chunks may follow the header".to_owned())),
+        });
+        self.sources.put(scope.project, source, chunks).await
+    }
+
+    fn start_build(&self, request: proto::StartBuildRequest) -> Result<(), Error> {
+        let scope = request::scope(request.scope)?;
+        let id: BuildId = request::id(&request.build_id, "build_id")?;
+        let source: Uuid = request::id(&request.source_id, "source_id")?;
+        let dockerfile = dockerfile(request.method)?;
+        self.fences.check(scope)?;
+        if self.builds.get(scope.project, id).is_some() {
+            return Ok(());
+        }
+        let path = self.sources.get(scope.project, source).ok_or(Error::NotFound("source"))?;
+        let seconds = match request.timeout_seconds {
+            0 => self.config.build.timeout_seconds,
+            given => given.min(MAX_BUILD),
+        };
+        self.builds.start(Order {
+            id,
+            project: scope.project,
+            source: (source, path),
+            dockerfile,
+            timeout: Duration::from_secs(seconds.into()),
+            no_cache: request.no_cache,
+        });
+        Ok(())
+    }
+
+    fn build(&self, project: &str, build: &str) -> Result<Option<Arc<Job>>, Error> {
+        Ok(self.builds.get(request::project(project)?, request::id(build, "build_id")?))
+    }
+
+    async fn cancel_build(&self, request: proto::CancelBuildRequest) -> Result<(), Error> {
+        let scope = request::scope(request.scope)?;
+        let id: BuildId = request::id(&request.build_id, "build_id")?;
+        self.fences.check(scope)?;
+        if let Some(job) = self.builds.get(scope.project, id) {
+            job.cancel.cancel();
+            job.over().await;
+        }
+        Ok(())
+    }
+
+    async fn start_release(
+        &self,
+        request: proto::StartReleaseRequest,
+    ) -> Result<proto::StartReleaseResponse, Error> {
+        let scope = request::scope(request.scope.clone())?;
+        let spec = ReleaseSpec::parse(request, &self.config.limits)?;
+        let _turn = self.fences.enter(scope).await?;
+        let port = start::start(&self.engine, &spec, self.config.require_non_root).await?;
+        let owned = self.engine.release(spec.project, spec.release).await?;
+        let containers = status::describe(&self.engine, owned).await?;
+        Ok(proto::StartReleaseResponse { containers, port: port.into() })
+    }
+
+    async fn await_release(
+        &self,
+        request: proto::AwaitReleaseRequest,
+    ) -> Result<proto::AwaitReleaseResponse, Error> {
+        let (project, release) = release_of(&request.project_id, &request.release_id)?;
+        let containers = self.release(project, release).await?;
+        let timeout = self.wait(request.timeout_seconds);
+        Ok(match await_ready::await_ready(&self.engine, &containers, timeout).await? {
+            Readiness::Ready => proto::AwaitReleaseResponse { ready: true, ..Default::default() },
+            Readiness::NotReady { reason, last_lines } => {
+                proto::AwaitReleaseResponse { ready: false, reason, last_lines }
+            }
+        })
+    }
+
+    async fn open_gate(&self, request: proto::OpenGateRequest) -> Result<(), Error> {
+        let scope = request::scope(request.scope)?;
+        let release: ReleaseId = request::id(&request.release_id, "release_id")?;
+        let _turn = self.fences.enter(scope).await?;
+        let containers = self.release(scope.project, release).await?;
+        gate::open(&self.engine, (scope.project, release), &containers).await
+    }
+
+    async fn confirm_release(&self, request: proto::ConfirmReleaseRequest) -> Result<u32, Error> {
+        let (project, release) = release_of(&request.project_id, &request.release_id)?;
+        let containers = self.release(project, release).await?;
+        let servers = u32::try_from(containers.len()).unwrap_or(u32::MAX);
+        let timeout = self.wait(request.timeout_seconds);
+        let status = confirm::confirm(&self.config.proxy, &containers[0].labels, servers, timeout).await?;
+        Ok(status.into())
+    }
+
+    async fn stop_release(&self, request: proto::StopReleaseRequest) -> Result<(), Error> {
+        let scope = request::scope(request.scope)?;
+        let release: ReleaseId = request::id(&request.release_id, "release_id")?;
+        let _turn = self.fences.enter(scope).await?;
+        let containers = self.release(scope.project, release).await?;
+        let grace = self.grace(request.grace_seconds);
+        stop::stop(&self.engine, (scope.project, release), &containers, grace).await
+    }
+
+    async fn remove_release(&self, request: proto::RemoveReleaseRequest) -> Result<(), Error> {
+        let scope = request::scope(request.scope)?;
+        let release: ReleaseId = request::id(&request.release_id, "release_id")?;
+        let _turn = self.fences.enter(scope).await?;
+        let containers = self.engine.release(scope.project, release).await?;
+        let grace = self.grace(request.grace_seconds);
+        remove::release(&self.engine, (scope.project, release), &containers, grace).await
+    }
+
+    async fn remove_project(&self, request: proto::RemoveProjectRequest) -> Result<(), Error> {
+        let scope = request::scope(request.scope)?;
+        let _turn = self.fences.enter(scope).await?;
+        for job in self.builds.list(Some(scope.project)) {
+            job.cancel.cancel();
+            job.over().await;
+        }
+        remove::project(&self.engine, scope.project, self.config.grace_seconds).await?;
+        Ok(self.sources.remove_project(scope.project)?)
+    }
+
+    async fn delete_image(&self, request: proto::DeleteImageRequest) -> Result<(), Error> {
+        let scope = request::scope(request.scope)?;
+        let _turn = self.fences.enter(scope).await?;
+        let reference = request.image_reference;
+        let images = remove::images(&self.engine, Some(scope.project)).await?;
+        if images.iter().any(|image| image.reference == reference) {
+            remove::remove_image(&self.engine, &reference).await?;
+        }
+        Ok(())
+    }
+
+    async fn logs(
+        &self,
+        request: proto::LogsRequest,
+    ) -> Result<BoxStream<'static, Result<proto::LogsResponse, Status>>, Error> {
+        let project = request::project(&request.project_id)?;
+        let mut containers = self.engine.containers(Some(project)).await?;
+        if !request.release_id.is_empty() {
+            let release: ReleaseId = request::id(&request.release_id, "release_id")?;
+            containers.retain(|container| container.labels.release == release);
+        }
+        let wanted = logs::Wanted { tail: request.tail, since_ms: request.since_ms, follow: request.follow };
+        let mut streams = Vec::new();
+        for container in &containers {
+            streams.push(Box::pin(logs::lines(&self.engine, container, wanted, logs::LIMIT).await?));
+        }
+        Ok(stream::select_all(streams).map(Ok).boxed())
+    }
+
+    async fn list(&self) -> Result<proto::ListResponse, Error> {
+        let containers = status::describe(&self.engine, self.engine.containers(None).await?).await?;
+        let images = remove::images(&self.engine, None).await?;
+        let running = self.builds.list(None).into_iter().filter(|job| !job.is_over());
+        Ok(proto::ListResponse {
+            containers,
+            build_ids: running.map(|job| job.id.to_string()).collect(),
+            images: images
+                .into_iter()
+                .map(|image| proto::HeldImage {
+                    project_id: image.project.to_string(),
+                    reference: image.reference,
+                    id: image.id,
+                })
+                .collect(),
+            seeded: self.fences.seeded(),
+        })
+    }
+}
+
+fn cut_off() -> Error {
+    Error::NotYet("the stream was cut off".to_owned())
+}
+
+fn release_of(project: &str, release: &str) -> Result<(ProjectId, ReleaseId), Error> {
+    Ok((request::project(project)?, request::id(release, "release_id")?))
+}
+
+/// A path inside the source, as it stands in the tar.
+fn dockerfile(method: Option<Method>) -> Result<String, Error> {
+    let Some(Method::Dockerfile(build)) = method else {
+        return Err(Error::Invalid("method: missing".to_owned()));
+    };
+    let path = build.path;
+    if path.is_empty() {
+        return Ok("Dockerfile".to_owned());
+    }
+    let part = |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
+    if path.len() <= 255 && path.split('/').all(part) {
+        Ok(path)
+    } else {
+        Err(Error::Invalid("dockerfile.path: a relative path without . and ..".to_owned()))
+    }
+}
+
+#[tonic::async_trait]
+impl Pomegranate for Handler {
+    async fn put_source(
+        &self,
+        request: Request<Streaming<proto::PutSourceRequest>>,
+    ) -> Answer<proto::PutSourceResponse> {
+        let bytes = self.0.put_source(request.into_inner()).await?;
+        Ok(Response::new(proto::PutSourceResponse { bytes }))
+    }
+
+    async fn start_build(
+        &self,
+        request: Request<proto::StartBuildRequest>,
+    ) -> Answer<proto::StartBuildResponse> {
+        self.0.start_build(request.into_inner())?;
+        Ok(Response::new(proto::StartBuildResponse {}))
+    }
+
+    type FollowBuildStream = ReceiverStream<Result<proto::FollowBuildResponse, Status>>;
+
+    async fn follow_build(
+        &self,
+        request: Request<proto::FollowBuildRequest>,
+    ) -> Answer<Self::FollowBuildStream> {
+        let request = request.into_inner();
+        let job = self.0.build(&request.project_id, &request.build_id)?;
+        let job = job.ok_or(Error::NotFound("build"))?;
+        Ok(Response::new(job.follow(request.from_seq)))
+    }
+
+    async fn cancel_build(
+        &self,
+        request: Request<proto::CancelBuildRequest>,
+    ) -> Answer<proto::CancelBuildResponse> {
+        self.0.cancel_build(request.into_inner()).await?;
+        Ok(Response::new(proto::CancelBuildResponse {}))
+    }
+
+    async fn start_release(
+        &self,
+        request: Request<proto::StartReleaseRequest>,
+    ) -> Answer<proto::StartReleaseResponse> {
+        Ok(Response::new(self.0.start_release(request.into_inner()).await?))
+    }
+
+    async fn await_release(
+        &self,
+        request: Request<proto::AwaitReleaseRequest>,
+    ) -> Answer<proto::AwaitReleaseResponse> {
+        Ok(Response::new(self.0.await_release(request.into_inner()).await?))
+    }
+
+    async fn open_gate(&self, request: Request<proto::OpenGateRequest>) -> Answer<proto::OpenGateResponse> {
+        self.0.open_gate(request.into_inner()).await?;
+        Ok(Response::new(proto::OpenGateResponse {}))
+    }
+
+    async fn confirm_release(
+        &self,
+        request: Request<proto::ConfirmReleaseRequest>,
+    ) -> Answer<proto::ConfirmReleaseResponse> {
+        let status = self.0.confirm_release(request.into_inner()).await?;
+        Ok(Response::new(proto::ConfirmReleaseResponse { status }))
+    }
+
+    async fn stop_release(
+        &self,
+        request: Request<proto::StopReleaseRequest>,
+    ) -> Answer<proto::StopReleaseResponse> {
+        self.0.stop_release(request.into_inner()).await?;
+        Ok(Response::new(proto::StopReleaseResponse {}))
+    }
+
+    async fn remove_release(
+        &self,
+        request: Request<proto::RemoveReleaseRequest>,
+    ) -> Answer<proto::RemoveReleaseResponse> {
+        self.0.remove_release(request.into_inner()).await?;
+        Ok(Response::new(proto::RemoveReleaseResponse {}))
+    }
+
+    async fn remove_project(
+        &self,
+        request: Request<proto::RemoveProjectRequest>,
+    ) -> Answer<proto::RemoveProjectResponse> {
+        self.0.remove_project(request.into_inner()).await?;
+        Ok(Response::new(proto::RemoveProjectResponse {}))
+    }
+
+    async fn delete_image(
+        &self,
+        request: Request<proto::DeleteImageRequest>,
+    ) -> Answer<proto::DeleteImageResponse> {
+        self.0.delete_image(request.into_inner()).await?;
+        Ok(Response::new(proto::DeleteImageResponse {}))
+    }
+
+    async fn status(&self, request: Request<proto::StatusRequest>) -> Answer<proto::StatusResponse> {
+        let project = request::project(&request.into_inner().project_id)?;
+        let owned = self.0.engine.containers(Some(project)).await?;
+        let containers = status::describe(&self.0.engine, owned).await?;
+        Ok(Response::new(proto::StatusResponse { containers }))
+    }
+
+    type LogsStream = BoxStream<'static, Result<proto::LogsResponse, Status>>;
+
+    async fn logs(&self, request: Request<proto::LogsRequest>) -> Answer<Self::LogsStream> {
+        Ok(Response::new(self.0.logs(request.into_inner()).await?))
+    }
+
+    async fn stats(&self, request: Request<proto::StatsRequest>) -> Answer<proto::StatsResponse> {
+        let project = request::project(&request.into_inner().project_id)?;
+        let owned = self.0.engine.containers(Some(project)).await?;
+        let containers = stats::measure(&self.0.engine, &owned).await?;
+        Ok(Response::new(proto::StatsResponse { containers }))
+    }
+
+    async fn list(&self, _: Request<proto::ListRequest>) -> Answer<proto::ListResponse> {
+        Ok(Response::new(self.0.list().await?))
+    }
+
+    async fn seed_fences(
+        &self,
+        request: Request<proto::SeedFencesRequest>,
+    ) -> Answer<proto::SeedFencesResponse> {
+        let highest = request.into_inner().highest.into_iter();
+        let highest: Vec<Scope> =
+            highest.map(|scope| request::scope(Some(scope))).collect::<Result<_, Error>>()?;
+        self.0.fences.seed(&highest)?;
+        Ok(Response::new(proto::SeedFencesResponse {}))
+    }
+}
