@@ -17,8 +17,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .bytes(".paastech.git.v1.ArchiveResponse.chunk")
-        .bytes(".paastech.pomegranate.v1.PutSourceRequest.part.chunk")
-        .bytes(".paastech.control.v1.PutPushSourceRequest.part.chunk")
         .compile_fds(descriptors)?;
     Ok(())
 }

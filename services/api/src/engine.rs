@@ -7,13 +7,17 @@
 mod build;
 mod delete;
 mod deploy;
+mod fences;
 mod halt;
 pub(crate) mod log;
 mod ref_scan;
 mod rollout;
 mod run;
+pub(crate) mod source;
 mod step;
 mod submit;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
@@ -187,8 +191,11 @@ impl Engine {
                 _ = every.tick() => {}
                 () = shutdown.draining() => return Ok(()),
             }
+            if let Err(error) = fences::ensure(&self).await {
+                tracing::warn!(%error, "Pomegranate's fences cannot be asked for; it is tried again");
+            }
             if let Err(error) = ref_scan::pass(&self).await {
-                tracing::warn!(error = %error, "the scan of refs failed; it is tried again");
+                tracing::warn!(%error, "the scan of refs failed; it is tried again");
             }
         }
     }

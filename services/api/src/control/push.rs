@@ -2,23 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use paastech_db::{DbError, Tx};
 use paastech_proto::{
     control::{
         ClosePushRequest, ClosePushResponse, OpenPushRequest, OpenPushResponse, PushAction, PutPushSourceRequest,
         PutPushSourceResponse, RefUpdate, RefsUpdatedRequest, RefsUpdatedResponse, put_push_source_request::Part,
     },
-    pomegranate::{self, PutSourceRequest, SourceHeader},
+    pomegranate::{self, SourceHeader},
 };
 use paastech_types::{AccountId, Failure, Kind, Oid, PushId};
 use serde_json::json;
-use tokio_stream::StreamExt as _;
 use tonic::{Status, Streaming};
 
 use super::{ControlService, DockerfilePolicy, parse, refuse};
 use crate::{
     auth::permission::Permission,
-    engine::{self, Input, NewOperation},
+    engine::{self, Input, NewOperation, source},
     store::{account, desired, operation, push},
 };
 
@@ -208,25 +208,14 @@ pub(super) async fn put_source(
     }
     let scope = pomegranate::Scope { project_id: project.id, fence: project.fence };
     let first = SourceHeader { scope: Some(scope), source_id: operation.id.clone() };
-    let first = PutSourceRequest { part: Some(pomegranate::put_source_request::Part::Header(first)) };
-    let (broken, mut was_broken) = tokio::sync::mpsc::channel(1);
-    let chunks = parts.map_while(move |message| match message {
-        Ok(PutPushSourceRequest { part: Some(Part::Chunk(chunk)) }) => {
-            Some(PutSourceRequest { part: Some(pomegranate::put_source_request::Part::Chunk(chunk)) })
-        }
-        Ok(_) => None,
-        Err(status) => {
-            drop(broken.try_send(status));
-            None
+    let chunks = parts.filter_map(|message| async {
+        match message {
+            Ok(PutPushSourceRequest { part: Some(Part::Chunk(chunk)) }) => Some(Ok(chunk)),
+            Ok(_) => None,
+            Err(status) => Some(Err(status)),
         }
     });
-    let mut put = tonic::Request::new(tokio_stream::once(first).chain(chunks));
-    put.set_timeout(Duration::from_secs(600));
-    let stored = engine.pomegranate.clone().put_source(put).await;
-    if let Ok(status) = was_broken.try_recv() {
-        return Err(status);
-    }
-    stored?;
+    source::put(engine.pomegranate.clone(), first, chunks.boxed()).await?;
     let input = Input::Build { push: id.to_string(), commit: header.commit, tree: tree.to_string() };
     start_build(service, operation_id, &input).await.map_err(|error| refuse(&error))?;
     Ok(answer)

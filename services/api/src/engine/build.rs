@@ -15,7 +15,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    step::{Context, Next, Stop, fail, is_absent, within},
+    step::{Context, Next, Stop, fail, is_absent},
     submit::Input,
 };
 use crate::store::image;

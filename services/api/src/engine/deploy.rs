@@ -1,17 +1,17 @@
 //! Deploying: resolve → (source → build → follow) → release → start → ready → switch → gate → confirm → drain.
 
+use futures_util::StreamExt as _;
 use paastech_db::DbError;
 use paastech_proto::{
     git::{ArchiveRequest, ResolveRevisionRequest},
-    pomegranate::{PutSourceRequest, SourceHeader, put_source_request::Part},
+    pomegranate::SourceHeader,
 };
 use paastech_types::ReleaseId;
-use tokio_stream::StreamExt as _;
 
 use super::{
     build::{self, Start},
-    rollout,
-    step::{Context, Next, Stop, fail, within},
+    rollout, source,
+    step::{Context, Next, Stop, fail},
     submit::Input,
 };
 use crate::store::{desired, image, release};
@@ -23,7 +23,7 @@ pub(crate) const COMMITTED: [&str; 3] = ["gate", "confirm", "drain"];
 pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
     match context.row.step.as_str() {
         "resolve" => resolve(context).await,
-        "source" => source(context).await,
+        "source" => send_source(context).await,
         "build" => match build::start(context).await {
             Ok(()) => Ok(Next::Go("follow")),
             Err(Start::NoSource) => Ok(Next::Go("source")),
@@ -67,30 +67,15 @@ async fn resolve(context: &mut Context<'_>) -> Result<Next, Stop> {
 }
 
 /// Pipes the commit's tree from the git-controller to Pomegranate.
-async fn source(context: &mut Context<'_>) -> Result<Next, Stop> {
+async fn send_source(context: &mut Context<'_>) -> Result<Next, Stop> {
     let Some((commit, _)) = commit_and_tree(context).await? else { return Ok(Next::Go("release")) };
     let project_id = context.project.to_string();
     context.say(&format!("Building commit {}", commit.get(..7).unwrap_or(&commit))).await?;
     let archive = ArchiveRequest { project_id, commit, limits: None };
     let archive = context.engine.git.clone().archive(archive).await?.into_inner();
     let header = SourceHeader { scope: context.scope().await?, source_id: context.row.id.clone() };
-    let first = tokio_stream::once(PutSourceRequest { part: Some(Part::Header(header)) });
-    let (broken, mut was_broken) = tokio::sync::mpsc::channel(1);
-    let chunks = archive
-        .map_while(move |chunk| match chunk {
-            Ok(chunk) => Some(PutSourceRequest { part: Some(Part::Chunk(chunk.chunk)) }),
-            Err(status) => {
-                drop(broken.try_send(status));
-                None
-            }
-        })
-        .fuse();
-    let put = context.engine.pomegranate.clone().put_source(within(300, first.chain(chunks))).await;
-    // An archive that broke off looks like a shorter one to whoever receives it.
-    if let Ok(status) = was_broken.try_recv() {
-        return Err(status.into());
-    }
-    put?;
+    let chunks = archive.map(|chunk| chunk.map(|chunk| chunk.chunk.to_vec())).boxed();
+    source::put(context.engine.pomegranate.clone(), header, chunks).await?;
     Ok(Next::Go("build"))
 }
 

@@ -8,7 +8,10 @@ use paastech_types::{Kind, ProjectId};
 use tonic::{Code, Status};
 
 use super::{Engine, log::Writer};
-use crate::store::operation::{self, Claim, Reason, Row};
+use crate::store::{
+    desired,
+    operation::{self, Claim, Reason, Row},
+};
 
 /// Where an operation goes after a step.
 pub(crate) enum Next {
@@ -98,7 +101,10 @@ impl Context<'_> {
     pub(crate) async fn check_cancelled(&self) -> Result<(), Stop> {
         let mut tx = self.engine.db.read().await?;
         let row = operation::get(&mut tx, self.claim.id).await?.ok_or(Stop::Lost)?;
-        if row.cancel_requested != 0 { Err(Stop::Cancelled) } else { Ok(()) }
+        let project = desired::get(&mut tx, self.project).await?.ok_or(Stop::Lost)?;
+        // A project that is being deleted gets nothing new.
+        let gone = project.desired_state == "deleted" && row.kind != "delete";
+        if row.cancel_requested != 0 || gone { Err(Stop::Cancelled) } else { Ok(()) }
     }
 
     /// Runs a long call, and drops it when somebody asks for the end.

@@ -103,3 +103,9 @@ pub(crate) async fn bury(tx: &mut Tx, id: ProjectId, now: i64) -> Result<(), DbE
     }
     Ok(())
 }
+
+/// Raises every project's fence by one: `(id, fence)`.
+pub(crate) async fn raise_fences(tx: &mut Tx) -> Result<Vec<(String, i64)>, DbError> {
+    let rows = sqlx::query_as("UPDATE project SET fence = fence + 1 RETURNING id, fence");
+    Ok(rows.fetch_all(&mut **tx).await?)
+}

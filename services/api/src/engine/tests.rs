@@ -1,0 +1,505 @@
+//! The engine against a real database, with neighbours that do as the test says.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use paastech_db::{Database, Tx};
+use paastech_proto::{
+    git::{self, git_controller_client::GitControllerClient, git_controller_server},
+    pomegranate::{self, pomegranate_client::PomegranateClient, pomegranate_server},
+};
+use paastech_runtime::{Clock, Shutdown, secrets::SecretFiles, transport};
+use paastech_types::{AccountId, ProjectId};
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Engine, EngineConfig, Input, NewOperation, Parts, log::Logs, submit};
+use crate::{
+    secrets::Vault,
+    store::{desired, operation, release},
+};
+
+type Answer<T> = Result<Response<T>, Status>;
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What the neighbours were asked, and how they answer.
+#[derive(Clone, Default)]
+struct Neighbours {
+    calls: Arc<Mutex<Vec<String>>>,
+    /// The call with this name fails so many times with UNAVAILABLE.
+    failing: Arc<Mutex<Option<(&'static str, usize)>>>,
+    never_ready: Arc<Mutex<bool>>,
+    build_fails: Arc<Mutex<bool>>,
+}
+
+impl Neighbours {
+    fn note(&self, call: &'static str) -> Result<(), Status> {
+        self.calls.lock().expect("calls").push(call.to_owned());
+        let mut failing = self.failing.lock().expect("failing");
+        match failing.as_mut() {
+            Some((name, left)) if *name == call && *left > 0 => {
+                *left -= 1;
+                Err(Status::unavailable("not now"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn count(&self, call: &str) -> usize {
+        self.calls.lock().expect("calls").iter().filter(|made| *made == call).count()
+    }
+}
+
+#[tonic::async_trait]
+impl git_controller_server::GitController for Neighbours {
+    async fn create_repository(
+        &self,
+        _: Request<git::CreateRepositoryRequest>,
+    ) -> Answer<git::CreateRepositoryResponse> {
+        Ok(Response::new(git::CreateRepositoryResponse {}))
+    }
+    async fn delete_repository(
+        &self,
+        _: Request<git::DeleteRepositoryRequest>,
+    ) -> Answer<git::DeleteRepositoryResponse> {
+        self.note("delete_repository")?;
+        Ok(Response::new(git::DeleteRepositoryResponse {}))
+    }
+    async fn inspect_repository(
+        &self,
+        _: Request<git::InspectRepositoryRequest>,
+    ) -> Answer<git::InspectRepositoryResponse> {
+        Err(Status::not_found("none"))
+    }
+    async fn set_deploy_branch(
+        &self,
+        _: Request<git::SetDeployBranchRequest>,
+    ) -> Answer<git::SetDeployBranchResponse> {
+        Ok(Response::new(git::SetDeployBranchResponse {}))
+    }
+    async fn list_refs(&self, _: Request<git::ListRefsRequest>) -> Answer<git::ListRefsResponse> {
+        let head = git::Ref { name: "refs/heads/main".to_owned(), oid: "c".repeat(40) };
+        Ok(Response::new(git::ListRefsResponse { refs: vec![head] }))
+    }
+    async fn resolve_revision(
+        &self,
+        request: Request<git::ResolveRevisionRequest>,
+    ) -> Answer<git::ResolveRevisionResponse> {
+        let commit = request.into_inner().revision;
+        let tree = "d".repeat(40);
+        Ok(Response::new(git::ResolveRevisionResponse { commit, tree, subject: String::new() }))
+    }
+    type ArchiveStream = Answers<git::ArchiveResponse>;
+    async fn archive(&self, _: Request<git::ArchiveRequest>) -> Answer<Self::ArchiveStream> {
+        self.note("archive")?;
+        let chunk = git::ArchiveResponse { chunk: vec![0; 1024].into() };
+        Ok(Response::new(Box::pin(tokio_stream::once(Ok(chunk)))))
+    }
+    async fn maintain(&self, _: Request<git::MaintainRequest>) -> Answer<git::MaintainResponse> {
+        Ok(Response::new(git::MaintainResponse { size_bytes: 0 }))
+    }
+    async fn list_repositories(
+        &self,
+        _: Request<git::ListRepositoriesRequest>,
+    ) -> Answer<git::ListRepositoriesResponse> {
+        Ok(Response::new(git::ListRepositoriesResponse { project_ids: Vec::new() }))
+    }
+}
+
+fn container(release: &str) -> pomegranate::Container {
+    pomegranate::Container { name: format!("pt-{release}"), release_id: release.to_owned(), ..Default::default() }
+}
+
+#[tonic::async_trait]
+impl pomegranate_server::Pomegranate for Neighbours {
+    async fn put_source(
+        &self,
+        request: Request<Streaming<pomegranate::PutSourceRequest>>,
+    ) -> Answer<pomegranate::PutSourceResponse> {
+        self.note("put_source")?;
+        let mut parts = request.into_inner();
+        while parts.message().await?.is_some() {}
+        Ok(Response::new(pomegranate::PutSourceResponse { bytes: 1024 }))
+    }
+    async fn start_build(
+        &self,
+        _: Request<pomegranate::StartBuildRequest>,
+    ) -> Answer<pomegranate::StartBuildResponse> {
+        if self.count("put_source") == 0 {
+            return Err(Status::not_found("no source"));
+        }
+        self.note("start_build")?;
+        Ok(Response::new(pomegranate::StartBuildResponse {}))
+    }
+    type FollowBuildStream = Answers<pomegranate::FollowBuildResponse>;
+    async fn follow_build(
+        &self,
+        _: Request<pomegranate::FollowBuildRequest>,
+    ) -> Answer<Self::FollowBuildStream> {
+        use pomegranate::{BuildOutcome, follow_build_response::Event};
+        self.note("follow_build")?;
+        let line = pomegranate::LogLine { seq: 1, at_ms: 1, text: "step 1".to_owned() };
+        let failed = *self.build_fails.lock().expect("build_fails");
+        let process = pomegranate::Process { name: "web".to_owned(), command: Vec::new() };
+        let image = pomegranate::Image {
+            id: "sha256:1".to_owned(),
+            reference: "pt-1".to_owned(),
+            port: 80,
+            processes: vec![process],
+            size_bytes: 1,
+        };
+        let outcome = if failed { BuildOutcome::Failed } else { BuildOutcome::Succeeded };
+        let result = pomegranate::BuildResult {
+            outcome: outcome.into(),
+            message: if failed { "step 1 exited with code 1".to_owned() } else { String::new() },
+            image: (!failed).then_some(image),
+        };
+        let events = [Event::Line(line), Event::Result(result)];
+        let events = events.map(|event| Ok(pomegranate::FollowBuildResponse { event: Some(event) }));
+        Ok(Response::new(Box::pin(tokio_stream::iter(events))))
+    }
+    async fn cancel_build(
+        &self,
+        _: Request<pomegranate::CancelBuildRequest>,
+    ) -> Answer<pomegranate::CancelBuildResponse> {
+        self.note("cancel_build")?;
+        Ok(Response::new(pomegranate::CancelBuildResponse {}))
+    }
+    async fn start_release(
+        &self,
+        request: Request<pomegranate::StartReleaseRequest>,
+    ) -> Answer<pomegranate::StartReleaseResponse> {
+        self.note("start_release")?;
+        let containers = vec![container(&request.into_inner().release_id)];
+        Ok(Response::new(pomegranate::StartReleaseResponse { containers, port: 80 }))
+    }
+    async fn await_release(
+        &self,
+        _: Request<pomegranate::AwaitReleaseRequest>,
+    ) -> Answer<pomegranate::AwaitReleaseResponse> {
+        self.note("await_release")?;
+        let ready = !*self.never_ready.lock().expect("never_ready");
+        let reason = if ready { String::new() } else { "nothing listens on port 80".to_owned() };
+        let line = pomegranate::LogLine { seq: 1, at_ms: 1, text: "Traceback".to_owned() };
+        let last_lines = if ready { Vec::new() } else { vec![line] };
+        Ok(Response::new(pomegranate::AwaitReleaseResponse { ready, reason, last_lines }))
+    }
+    async fn open_gate(&self, _: Request<pomegranate::OpenGateRequest>) -> Answer<pomegranate::OpenGateResponse> {
+        self.note("open_gate")?;
+        Ok(Response::new(pomegranate::OpenGateResponse {}))
+    }
+    async fn confirm_release(
+        &self,
+        _: Request<pomegranate::ConfirmReleaseRequest>,
+    ) -> Answer<pomegranate::ConfirmReleaseResponse> {
+        self.note("confirm_release")?;
+        Ok(Response::new(pomegranate::ConfirmReleaseResponse { status: 200 }))
+    }
+    async fn stop_release(
+        &self,
+        _: Request<pomegranate::StopReleaseRequest>,
+    ) -> Answer<pomegranate::StopReleaseResponse> {
+        self.note("stop_release")?;
+        Ok(Response::new(pomegranate::StopReleaseResponse {}))
+    }
+    async fn remove_release(
+        &self,
+        _: Request<pomegranate::RemoveReleaseRequest>,
+    ) -> Answer<pomegranate::RemoveReleaseResponse> {
+        self.note("remove_release")?;
+        Ok(Response::new(pomegranate::RemoveReleaseResponse {}))
+    }
+    async fn remove_project(
+        &self,
+        _: Request<pomegranate::RemoveProjectRequest>,
+    ) -> Answer<pomegranate::RemoveProjectResponse> {
+        self.note("remove_project")?;
+        Ok(Response::new(pomegranate::RemoveProjectResponse {}))
+    }
+    async fn delete_image(
+        &self,
+        _: Request<pomegranate::DeleteImageRequest>,
+    ) -> Answer<pomegranate::DeleteImageResponse> {
+        Ok(Response::new(pomegranate::DeleteImageResponse {}))
+    }
+    async fn status(&self, _: Request<pomegranate::StatusRequest>) -> Answer<pomegranate::StatusResponse> {
+        Ok(Response::new(pomegranate::StatusResponse { containers: Vec::new() }))
+    }
+    type LogsStream = Answers<pomegranate::LogsResponse>;
+    async fn logs(&self, _: Request<pomegranate::LogsRequest>) -> Answer<Self::LogsStream> {
+        Err(Status::not_found("none"))
+    }
+    async fn stats(&self, _: Request<pomegranate::StatsRequest>) -> Answer<pomegranate::StatsResponse> {
+        Ok(Response::new(pomegranate::StatsResponse { containers: Vec::new() }))
+    }
+    async fn list(&self, _: Request<pomegranate::ListRequest>) -> Answer<pomegranate::ListResponse> {
+        Ok(Response::new(pomegranate::ListResponse::default()))
+    }
+    async fn seed_fences(
+        &self,
+        _: Request<pomegranate::SeedFencesRequest>,
+    ) -> Answer<pomegranate::SeedFencesResponse> {
+        Ok(Response::new(pomegranate::SeedFencesResponse {}))
+    }
+}
+
+struct Bench {
+    engine: Engine,
+    neighbours: Neighbours,
+    project: ProjectId,
+    shutdown: Shutdown,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let address = format!("sqlite:{}?mode=rwc", dir.path().join("db").display());
+        let db = Database::open(&address, &sqlx::migrate!("./migrations")).await.expect("a database");
+        let neighbours = Neighbours::default();
+        let git = git_controller_server::GitControllerServer::new(neighbours.clone());
+        let pomegranate = pomegranate_server::PomegranateServer::new(neighbours.clone());
+        let files = SecretFiles::ensure(dir.path().join("secrets")).expect("secrets");
+        let vault = Vault::open(&files).expect("a vault");
+        let project = ProjectId::new();
+        seed(&db, &vault, project).await;
+        let config = EngineConfig { drain_seconds: 0, ..EngineConfig::default() };
+        let parts = Parts {
+            config,
+            db,
+            clock: Clock::system(),
+            git: GitControllerClient::new(transport::in_process(git)),
+            pomegranate: PomegranateClient::new(transport::in_process(pomegranate)),
+            vault,
+            logs: Logs::new(dir.path().join("logs")).expect("logs"),
+            domain: "localhost".to_owned(),
+            app_url: Arc::new(|project| format!("http://{project}.user-app.localhost")),
+        };
+        Self { engine: Engine::new(parts), neighbours, project, shutdown: Shutdown::new(), _dir: dir }
+    }
+
+    fn start(&self) {
+        let engine = self.engine.clone();
+        let shutdown = self.shutdown.clone();
+        self.shutdown.spawn("engine", engine.run(shutdown));
+    }
+
+    async fn tx(&self) -> Tx {
+        self.engine.db.begin().await.expect("a transaction")
+    }
+
+    async fn submit(&self, input: Input) -> operation::Row {
+        let mut tx = self.tx().await;
+        let new = NewOperation { project_id: self.project, input, created_by: None };
+        let row = submit(&self.engine, &mut tx, new).await.expect("accepted");
+        tx.commit().await.expect("committed");
+        self.engine.wake();
+        row
+    }
+
+    async fn deploy(&self, commit: &str) -> operation::Row {
+        let commit = commit.repeat(40);
+        self.submit(Input::DeployCommit { commit, reason: "push".to_owned(), record_only: false }).await
+    }
+
+    async fn row(&self, row: &operation::Row) -> operation::Row {
+        let id = row.id().expect("an id");
+        operation::get(&mut self.tx().await, id).await.expect("read").expect("there")
+    }
+
+    async fn ended(&self, row: &operation::Row) -> operation::Row {
+        for _ in 0..600 {
+            let now = self.row(row).await;
+            if !now.is_open() {
+                return now;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the operation did not end: {:?}", self.row(row).await);
+    }
+
+    async fn project(&self) -> desired::Row {
+        desired::get(&mut self.tx().await, self.project).await.expect("read").expect("there")
+    }
+}
+
+async fn seed(db: &Database, vault: &Vault, project: ProjectId) {
+    let account = AccountId::new();
+    let mut tx = db.begin().await.expect("a transaction");
+    sqlx::query(
+        "INSERT INTO account (id, email, name, password_hash, role_id, created_at, updated_at) \
+         VALUES ($1, 'a@example.org', 'a', '', '00000000-0000-7000-8000-000000000005', 1, 1)",
+    )
+    .bind(account.to_string())
+    .execute(&mut *tx)
+    .await
+    .expect("an account");
+    sqlx::query(
+        "INSERT INTO project (id, owner_id, slug, deploy_branch, data_key, desired_state, created_at, updated_at) \
+         VALUES ($1, $2, 'p', 'main', $3, 'running', 1, 1)",
+    )
+    .bind(project.to_string())
+    .bind(account.to_string())
+    .bind(vault.new_data_key(project).expect("a key"))
+    .execute(&mut *tx)
+    .await
+    .expect("a project");
+    tx.commit().await.expect("committed");
+}
+
+#[tokio::test]
+async fn a_commit_is_built_released_and_made_active() {
+    let bench = Bench::new().await;
+    bench.start();
+    let ended = bench.ended(&bench.deploy("a").await).await;
+    assert_eq!((ended.state.as_str(), ended.error_text.as_deref()), ("done", None));
+    assert_eq!(bench.project().await.active_release_id, ended.release_id);
+    let lines = bench.engine.logs.read(ended.id().expect("an id"), 1).await.expect("a log");
+    assert!(lines.iter().any(|line| line.text == "step 1"), "{lines:?}");
+    assert!(lines.last().expect("a last line").text.starts_with("Live at http://"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn the_same_tree_is_built_once() {
+    let bench = Bench::new().await;
+    bench.start();
+    bench.ended(&bench.deploy("a").await).await;
+    bench.ended(&bench.deploy("b").await).await;
+    assert_eq!(bench.neighbours.count("start_build"), 1);
+    let releases = release::list(&mut bench.tx().await, bench.project, None, 10).await.expect("releases");
+    assert_eq!(releases.iter().map(|release| release.seq).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[tokio::test]
+async fn an_app_that_never_answers_leaves_the_old_release_active() {
+    let bench = Bench::new().await;
+    bench.start();
+    bench.ended(&bench.deploy("a").await).await;
+    let before = bench.project().await.active_release_id;
+    *bench.neighbours.never_ready.lock().expect("never_ready") = true;
+    let ended = bench.ended(&bench.deploy("b").await).await;
+    assert_eq!((ended.state.as_str(), ended.error_code.as_deref()), ("failed", Some("not_ready")));
+    assert_eq!(bench.project().await.active_release_id, before);
+    assert_eq!(bench.neighbours.count("remove_release"), 1, "the new containers are taken back");
+    let lines = bench.engine.logs.read(ended.id().expect("an id"), 1).await.expect("a log");
+    assert!(lines.iter().any(|line| line.text.contains("Traceback")), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_failed_build_makes_no_release() {
+    let bench = Bench::new().await;
+    *bench.neighbours.build_fails.lock().expect("build_fails") = true;
+    bench.start();
+    let ended = bench.ended(&bench.deploy("a").await).await;
+    assert_eq!(ended.error_code.as_deref(), Some("build_failed"));
+    assert!(release::list(&mut bench.tx().await, bench.project, None, 10).await.expect("releases").is_empty());
+}
+
+#[tokio::test]
+async fn every_call_may_fail_for_a_while() {
+    for call in
+        ["archive", "put_source", "start_build", "follow_build", "start_release", "await_release", "open_gate", "confirm_release"]
+    {
+        let bench = Bench::new().await;
+        *bench.neighbours.failing.lock().expect("failing") = Some((call, 2));
+        bench.start();
+        let ended = bench.ended(&bench.deploy("a").await).await;
+        assert_eq!(ended.state, "done", "{call}: {:?}", ended.error_text);
+        assert!(bench.neighbours.count(call) > 2, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_claims_next_goes_on_where_a_killed_process_was() {
+    let bench = Bench::new().await;
+    let row = bench.deploy("a").await;
+    let claimed = bench.engine.claim().await.expect("claims").expect("a row");
+    assert_eq!(claimed.id, row.id);
+    assert!(bench.engine.claim().await.expect("claims").is_none(), "a claimed operation is nobody else's");
+    bench.start();
+    let ended = bench.ended(&row).await;
+    assert_eq!(ended.state, "done");
+    assert!(ended.fence > claimed.fence);
+}
+
+#[tokio::test]
+async fn a_stale_holder_records_nothing() {
+    let bench = Bench::new().await;
+    let row = bench.deploy("a").await;
+    let claimed = bench.engine.claim().await.expect("claims").expect("a row");
+    let stale = operation::Claim { id: row.id().expect("an id"), holder: "another".to_owned(), fence: claimed.fence };
+    let old = operation::Claim { holder: bench.engine.holder.to_string(), fence: claimed.fence - 1, ..stale.clone() };
+    for claim in [stale, old] {
+        let mut tx = bench.tx().await;
+        let next = operation::Progress { state: "running", step: "drain", step_data: "{}", release_id: None };
+        assert!(!operation::advance(&mut tx, &claim, next).await.expect("runs"));
+        assert!(!operation::finish(&mut tx, &claim, operation::End::Done, None, 1).await.expect("runs"));
+        assert_eq!(operation::fence(&mut tx, &claim).await.expect("runs"), None);
+    }
+}
+
+#[tokio::test]
+async fn the_newest_of_three_waits_and_the_one_before_it_is_superseded() {
+    let bench = Bench::new().await;
+    let running = bench.deploy("a").await;
+    bench.engine.claim().await.expect("claims").expect("a row");
+    let second = bench.deploy("b").await;
+    let third = bench.deploy("c").await;
+    assert_eq!(bench.row(&second).await.state, "superseded");
+    assert_eq!(bench.row(&third).await.state, "queued");
+    assert!(bench.engine.claim().await.expect("claims").is_none(), "one runs per project");
+    bench.start();
+    bench.ended(&running).await;
+    assert_eq!(bench.ended(&third).await.state, "done");
+}
+
+#[tokio::test]
+async fn a_cancelled_deployment_is_undone() {
+    let bench = Bench::new().await;
+    *bench.neighbours.failing.lock().expect("failing") = Some(("await_release", 1000));
+    bench.start();
+    let row = bench.deploy("a").await;
+    for _ in 0..200 {
+        if bench.neighbours.count("await_release") > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut tx = bench.tx().await;
+    assert!(super::cancel(&bench.engine, &mut tx, &row, "cancelled", "by the user").await.expect("asked"));
+    tx.commit().await.expect("committed");
+    assert_eq!(bench.ended(&row).await.state, "cancelled");
+    assert_eq!(bench.neighbours.count("remove_release"), 1);
+    assert_eq!(bench.project().await.active_release_id, None);
+}
+
+#[tokio::test]
+async fn a_lost_hook_call_is_healed_by_the_scan_once() {
+    let bench = Bench::new().await;
+    super::ref_scan::pass(&bench.engine).await.expect("scans");
+    super::ref_scan::pass(&bench.engine).await.expect("scans");
+    let open = operation::list_open(&mut bench.tx().await, bench.project, "deploy").await.expect("rows");
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].commit_oid.as_deref(), Some("c".repeat(40).as_str()));
+    assert_eq!(bench.project().await.head_oid.as_deref(), Some("c".repeat(40).as_str()));
+}
+
+#[tokio::test]
+async fn a_deleted_project_is_buried_and_stays_so() {
+    let bench = Bench::new().await;
+    bench.start();
+    bench.ended(&bench.deploy("a").await).await;
+    let mut tx = bench.tx().await;
+    desired::set_state(&mut tx, bench.project, "deleted", 1).await.expect("set");
+    tx.commit().await.expect("committed");
+    let ended = bench.ended(&bench.submit(Input::Delete).await).await;
+    assert_eq!(ended.state, "done", "{:?}", ended.error_text);
+    assert_eq!(bench.neighbours.count("remove_project"), 1);
+    assert_eq!(bench.neighbours.count("delete_repository"), 1);
+    let late = bench.ended(&bench.deploy("b").await).await;
+    assert_ne!(late.state, "done", "nothing is resurrected");
+    assert_eq!(bench.project().await.active_release_id, None);
+}

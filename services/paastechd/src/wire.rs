@@ -1,0 +1,94 @@
+//! The only place that knows every service: what runs here, and which neighbour is a URL.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use paastech_edge::Edge;
+use paastech_labels::LabelKey;
+use paastech_proto::{
+    control::control_client::ControlClient, git::git_controller_client::GitControllerClient,
+    pomegranate::pomegranate_client::PomegranateClient,
+};
+use paastech_runtime::{Clock, Neighbour, SecretFiles, Shutdown, serve::GrpcServer, transport};
+
+use crate::{
+    config::Config,
+    data_dir::{self, DataDirLock},
+};
+
+/// What has been started, and where it answers.
+pub struct Running {
+    /// The HTTP API.
+    pub api: SocketAddr,
+    /// The SSH server.
+    pub ssh: SocketAddr,
+    /// The proxy in front of the apps.
+    pub edge: SocketAddr,
+    /// The data directory stays this process's own until this is dropped.
+    pub lock: DataDirLock,
+}
+
+/// Builds every service that the configuration leaves to this process, and starts them.
+///
+/// # Errors
+/// Whatever cannot be opened or bound, by name.
+pub async fn start(mut config: Config, shutdown: &Shutdown) -> anyhow::Result<Running> {
+    let lock = data_dir::lock(&config.data_dir)?;
+    let secrets = SecretFiles::ensure(config.api.secrets_dir())?;
+    let instance = secrets.instance()?;
+    let key = LabelKey::new(*secrets.label_hmac()?);
+
+    config.edge.instance.clone_from(&instance);
+    let edge = Edge::build(config.edge, key.clone()).await?;
+    let edge_addr = edge.addr();
+    config.pomegranate.instance = instance;
+    config.pomegranate.proxy.internal.get_or_insert(edge.internal_addr());
+    config.pomegranate.proxy.public.get_or_insert(edge_addr);
+
+    let git = match &config.api.git_controller {
+        Neighbour::Url(uri) => transport::remote(uri.clone()),
+        Neighbour::InProcess => {
+            let listen = config.git_controller.listen;
+            let server = paastech_git_controller::build(config.git_controller).await?.server();
+            if config.serve_neighbours {
+                let grpc = GrpcServer::bind(listen).await.context("git_controller.listen")?;
+                shutdown.spawn("git-controller", grpc.run(server.clone(), shutdown.clone()));
+            }
+            transport::in_process(server)
+        }
+    };
+    let pomegranate = match &config.api.pomegranate {
+        Neighbour::Url(uri) => transport::remote(uri.clone()),
+        Neighbour::InProcess => {
+            let listen = config.pomegranate.listen;
+            let server = pomegranate::build(config.pomegranate, key).await?.server();
+            if config.serve_neighbours {
+                let grpc = GrpcServer::bind(listen).await.context("pomegranate.listen")?;
+                shutdown.spawn("pomegranate", grpc.run(server.clone(), shutdown.clone()));
+            }
+            transport::in_process(server)
+        }
+    };
+
+    let neighbours = paastech_api::Neighbours {
+        git: GitControllerClient::new(git),
+        pomegranate: PomegranateClient::new(pomegranate),
+    };
+    let control_listen = config.api.control_listen;
+    let api = paastech_api::Service::build(config.api, neighbours, Clock::system()).await?;
+    let api_addr = api.addr();
+    let control = api.control_server();
+    if config.serve_neighbours {
+        let grpc = GrpcServer::bind(control_listen).await.context("api.control_listen")?;
+        shutdown.spawn("control", grpc.run(control.clone(), shutdown.clone()));
+    }
+    let control = ControlClient::new(transport::in_process(control));
+    let ssh = paastech_ssh_git_server::build(config.ssh, control).await?;
+    let ssh_addr = ssh.addr()?;
+    tracing::info!(fingerprint = ssh.host_key_fingerprint(), "SSH host key");
+
+    shutdown.spawn("edge", edge.run(shutdown.clone()));
+    shutdown.spawn("ssh", ssh.run(shutdown.clone()));
+    api.run(shutdown);
+    Ok(Running { api: api_addr, ssh: ssh_addr, edge: edge_addr, lock })
+}
