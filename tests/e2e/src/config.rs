@@ -1,0 +1,197 @@
+//! The configuration of each program, in each shape: quick, and small enough for its limits to be reached.
+
+use std::{net::SocketAddr, net::TcpListener, path::Path};
+
+use anyhow::Result;
+use toml::{Table, toml};
+
+use crate::platform::Place;
+
+/// The largest pack that is taken.
+pub(crate) const MAX_PUSH_BYTES: i64 = 8 << 20;
+/// The memory of an app.
+pub(crate) const APP_MEMORY_MIB: i64 = 64;
+/// How long an app may take until it answers.
+pub(crate) const READY_SECONDS: i64 = 10;
+
+/// Where everything listens, on loopback.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) api: SocketAddr,
+    pub(crate) ssh: SocketAddr,
+    pub(crate) edge: SocketAddr,
+    edge_internal: SocketAddr,
+    control: SocketAddr,
+    git_controller: SocketAddr,
+    pomegranate: SocketAddr,
+}
+
+impl Ports {
+    /// Free ones: all are held until all are known.
+    pub(crate) fn free() -> Result<Self> {
+        let held: Vec<TcpListener> =
+            (0..7).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;
+        let at = |index: usize| held[index].local_addr();
+        Ok(Self {
+            api: at(0)?,
+            ssh: at(1)?,
+            edge: at(2)?,
+            edge_internal: at(3)?,
+            control: at(4)?,
+            git_controller: at(5)?,
+            pomegranate: at(6)?,
+        })
+    }
+
+    /// The api's internal address.
+    pub(crate) fn control_url(&self) -> String {
+        url(self.control)
+    }
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// `paastechd` with everything in it.
+pub(crate) fn daemon(place: &Place) -> Table {
+    let mut table = Table::new();
+    table.insert("data_dir".to_owned(), text(&place.data).into());
+    table.insert("stop_seconds".to_owned(), 10.into());
+    table.insert("api".to_owned(), api_settings(place).into());
+    table.insert("ssh".to_owned(), ssh_settings(place).into());
+    table.insert("edge".to_owned(), edge_settings(place).into());
+    table.insert("pomegranate".to_owned(), pomegranate_settings(place).into());
+    table
+}
+
+/// `paastechd`, which finds Pomegranate elsewhere.
+pub(crate) fn daemon_without_pomegranate(place: &Place) -> Table {
+    let mut table = daemon(place);
+    table["api"]["pomegranate"] = url(place.ports.pomegranate).into();
+    table
+}
+
+trait With {
+    fn with(self, key: &str, value: impl Into<toml::Value>) -> Self;
+}
+
+impl With for Table {
+    fn with(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
+        self.insert(key.to_owned(), value.into());
+        self
+    }
+}
+
+/// The api alone.
+pub(crate) fn api(place: &Place, database: &str) -> Table {
+    api_settings(place)
+        .with("database", database)
+        .with("data_dir", text(&place.data))
+        .with("secrets_dir", text(&place.secrets()))
+        .with("admin_socket", text(&place.admin_socket()))
+        .with("app_port", i64::from(place.ports.edge.port()))
+        .with("control_listen", place.ports.control.to_string())
+        .with("git_controller", url(place.ports.git_controller))
+        .with("pomegranate", url(place.ports.pomegranate))
+}
+
+fn api_settings(place: &Place) -> Table {
+    let ssh = place.ports.ssh;
+    let git = Table::new().with("host", ssh.ip().to_string()).with("port", i64::from(ssh.port()));
+    let mut table = toml! {
+        sign_up = "open"
+
+        [password]
+        memory_kib = 256
+        iterations = 1
+
+        [limits]
+        login = { burst = 100000, seconds = 1 }
+        login_address = { burst = 100000, seconds = 1 }
+        register = { burst = 100000, seconds = 1 }
+        anonymous = { burst = 100000, seconds = 1 }
+        account = { burst = 100000, seconds = 1 }
+        deploy = { burst = 100000, seconds = 1 }
+
+        [builds]
+        dockerfile = "all"
+        wait_seconds = 2
+
+        [engine]
+        operation_deadline_seconds = 120
+        build_timeout_seconds = 60
+        confirm_timeout_seconds = 15
+        drain_seconds = 1
+        stop_grace_seconds = 1
+        ref_scan_seconds = 2
+    };
+    table["engine"]["ready_timeout_seconds"] = READY_SECONDS.into();
+    table
+        .with("listen", place.ports.api.to_string())
+        .with("git", git)
+        .with("quotas", Table::new().with("max_push_bytes", MAX_PUSH_BYTES))
+}
+
+/// The git-controller alone.
+pub(crate) fn git_controller(place: &Place) -> Table {
+    Table::new()
+        .with("listen", place.ports.git_controller.to_string())
+        .with("root", text(&place.data.join("repositories")))
+}
+
+/// The SSH server alone.
+pub(crate) fn ssh(place: &Place) -> Table {
+    ssh_settings(place)
+        .with("repositories", text(&place.data.join("repositories")))
+        .with("state_dir", text(&place.data.join("ssh")))
+}
+
+fn ssh_settings(place: &Place) -> Table {
+    let mut table = toml! {
+        [limits]
+        connections_per_ip = 200
+        logins_per_ip = 50
+        unknown_keys_per_minute = 10000
+        reconnect_seconds = 30
+    };
+    if place.min_free_mib > 0 {
+        table["limits"]["min_free_bytes"] = (i64::from(place.min_free_mib) << 20).into();
+    }
+    table.with("listen", place.ports.ssh.to_string())
+}
+
+/// The proxy alone.
+pub(crate) fn edge(place: &Place) -> Table {
+    edge_settings(place).with("instance", place.instance.clone())
+}
+
+fn edge_settings(place: &Place) -> Table {
+    Table::new()
+        .with("listen", place.ports.edge.to_string())
+        .with("internal_listen", place.ports.edge_internal.to_string())
+        .with("socket", text(&place.engine_socket))
+}
+
+/// Pomegranate alone.
+pub(crate) fn pomegranate(place: &Place) -> Table {
+    let proxy = Table::new()
+        .with("internal", place.ports.edge_internal.to_string())
+        .with("public", place.ports.edge.to_string());
+    pomegranate_settings(place)
+        .with("listen", place.ports.pomegranate.to_string())
+        .with("state_dir", text(&place.data.join("pomegranate")))
+        .with("instance", place.instance.clone())
+        .with("label_key_file", text(&place.secrets().join("label-hmac")))
+        .with("proxy", proxy)
+}
+
+fn pomegranate_settings(place: &Place) -> Table {
+    Table::new()
+        .with("socket", text(&place.engine_socket))
+        .with("limits", Table::new().with("memory_mib", APP_MEMORY_MIB))
+}

@@ -1,0 +1,109 @@
+//! What one installation has in the container engine.
+
+use std::{collections::HashMap, path::Path};
+
+use anyhow::{Context as _, Result};
+use bollard::{
+    API_DEFAULT_VERSION, Docker,
+    query_parameters::{
+        InspectContainerOptions, ListContainersOptions, ListImagesOptions, ListNetworksOptions,
+        ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
+    },
+};
+use sha2::{Digest as _, Sha256};
+
+/// The engine, seen by one installation.
+pub(crate) struct Engine {
+    docker: Docker,
+    instance: String,
+}
+
+impl Engine {
+    pub(crate) async fn connect(socket: &Path, instance: String) -> Result<Self> {
+        let path = socket.to_string_lossy();
+        let docker = Docker::connect_with_unix(&path, 120, API_DEFAULT_VERSION)?;
+        let docker = docker
+            .negotiate_version()
+            .await
+            .with_context(|| format!("no engine answers on {path}: `cargo xtask engine` installs one"))?;
+        Ok(Self { docker, instance })
+    }
+
+    fn labelled(&self, more: &[String]) -> HashMap<String, Vec<String>> {
+        let mut labels = vec![format!("paastech.instance={}", self.instance)];
+        labels.extend_from_slice(more);
+        HashMap::from([("label".to_owned(), labels)])
+    }
+
+    /// The ids of a project's containers, running or not.
+    pub(crate) async fn containers_of(&self, project: &str) -> Result<Vec<String>> {
+        self.containers(&[format!("paastech.project={project}")]).await
+    }
+
+    async fn containers(&self, more: &[String]) -> Result<Vec<String>> {
+        let filters = Some(self.labelled(more));
+        let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
+        let found = self.docker.list_containers(Some(options)).await?;
+        Ok(found.into_iter().filter_map(|container| container.id).collect())
+    }
+
+    /// The address of a project's only app.
+    pub(crate) async fn address_of(&self, project: &str) -> Option<String> {
+        let id = self.containers_of(project).await.ok()?.pop()?;
+        let found = self.docker.inspect_container(&id, None::<InspectContainerOptions>).await.ok()?;
+        let networks = found.network_settings?.networks?;
+        networks.into_values().find_map(|network| network.ip_address).filter(|address| !address.is_empty())
+    }
+
+    async fn volumes(&self, more: &[String]) -> Result<Vec<String>> {
+        let options = ListVolumesOptions { filters: Some(self.labelled(more)) };
+        let found = self.docker.list_volumes(Some(options)).await?;
+        Ok(found.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect())
+    }
+
+    async fn networks(&self) -> Result<Vec<String>> {
+        let options = ListNetworksOptions { filters: Some(self.labelled(&[])) };
+        let found = self.docker.list_networks(Some(options)).await?;
+        Ok(found.into_iter().filter_map(|network| network.id).collect())
+    }
+
+    /// Images are known by their names: one image may be that of several installations.
+    async fn images(&self, project: &str) -> Result<Vec<String>> {
+        let short = hex::encode(&Sha256::digest(self.instance.as_bytes())[..4]);
+        let reference = format!("pt-{short}/{project}");
+        let filters = Some(HashMap::from([("reference".to_owned(), vec![reference])]));
+        let options = ListImagesOptions { all: true, filters, ..ListImagesOptions::default() };
+        let found = self.docker.list_images(Some(options)).await?;
+        Ok(found.into_iter().flat_map(|image| image.repo_tags).collect())
+    }
+
+    /// Everything of one project, by name.
+    pub(crate) async fn objects_of(&self, project: &str) -> Result<Vec<String>> {
+        let label = [format!("paastech.project={project}")];
+        let mut all = self.containers(&label).await?;
+        all.extend(self.volumes(&label).await?);
+        all.extend(self.images(project).await?);
+        Ok(all)
+    }
+
+    /// Removes everything of the installation.
+    pub(crate) async fn clean(&self) -> Result<()> {
+        for id in self.containers(&[]).await? {
+            let options =
+                RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
+            self.docker.remove_container(&id, Some(options)).await?;
+        }
+        for name in self.volumes(&[]).await? {
+            let options = RemoveVolumeOptions { force: true };
+            self.docker.remove_volume(&name, Some(options)).await?;
+        }
+        for id in self.networks().await? {
+            self.docker.remove_network(&id).await?;
+        }
+        for name in self.images("*").await? {
+            let options = RemoveImageOptions { force: true, ..RemoveImageOptions::default() };
+            self.docker.remove_image(&name, Some(options), None).await?;
+        }
+        Ok(())
+    }
+}

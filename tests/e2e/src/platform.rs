@@ -1,0 +1,281 @@
+//! One running installation, from an empty directory to nothing left.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use paastech_runtime::secrets::SecretFiles;
+use paastech_testkit::{POSTGRES, ThrowAwayDatabase, postgres_url};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::{sync::Mutex, time::Instant};
+use toml::Table;
+
+use crate::{
+    Api, Developer, Shape,
+    api::PASSWORD,
+    binaries,
+    config::{self, Ports},
+    engine::Engine,
+    process::{self, Process},
+    web::Site,
+};
+
+const ENGINE_SOCKET: &str = "/var/run/docker.sock";
+const ADMINISTRATOR: &str = "root@example.org";
+const READY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is special about an installation.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Setup {
+    /// The data lies on a disk of this size.
+    pub(crate) disk_mib: u32,
+    /// Below this much free space pushes are refused; 0 = as configured by default.
+    pub(crate) min_free_mib: u32,
+    /// The engine's socket is one that nobody answers on.
+    pub(crate) dead_engine: bool,
+}
+
+/// Where an installation is.
+pub(crate) struct Place {
+    pub(crate) ports: Ports,
+    pub(crate) data: PathBuf,
+    pub(crate) engine_socket: PathBuf,
+    pub(crate) instance: String,
+    pub(crate) min_free_mib: u32,
+}
+
+impl Place {
+    /// The folder of the keys.
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.data.join("secrets")
+    }
+
+    /// Where the host's root needs no log-in.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.data.join("admin.sock")
+    }
+}
+
+/// One running installation.
+pub(crate) struct Platform {
+    pub(crate) shape: Shape,
+    pub(crate) place: Place,
+    pub(crate) engine: Engine,
+    pub(crate) api: Api,
+    processes: Mutex<Vec<Process>>,
+    database: Option<ThrowAwayDatabase>,
+    mounted: bool,
+    dir: TempDir,
+}
+
+impl Platform {
+    /// Starts one, and makes its administrator.
+    pub(crate) async fn start(shape: Shape, setup: Setup) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("pt-e2e-").tempdir()?;
+        let data = dir.path().join("data");
+        fs::create_dir(&data)?;
+        if setup.disk_mib > 0 {
+            mount(dir.path(), &data, setup.disk_mib).await?;
+        }
+        let instance = SecretFiles::ensure(data.join("secrets"))?.instance()?;
+        SecretFiles::ensure(data.join("secrets"))?.label_hmac()?;
+        let real = PathBuf::from(ENGINE_SOCKET);
+        let engine = Engine::connect(&real, instance.clone()).await?;
+        let place = Place {
+            ports: Ports::free()?,
+            engine_socket: if setup.dead_engine { dir.path().join("no-engine.sock") } else { real },
+            data,
+            instance,
+            min_free_mib: setup.min_free_mib,
+        };
+        let database = match shape {
+            Shape::Services => Some(database().await?),
+            Shape::Embedded | Shape::PomegranateOutside => None,
+        };
+        let api = Api::new(place.ports.api)?;
+        let mut platform = Self {
+            shape,
+            place,
+            engine,
+            api,
+            processes: Mutex::default(),
+            database,
+            mounted: setup.disk_mib > 0,
+            dir,
+        };
+        let outcome = platform.begin(setup).await;
+        match outcome {
+            Ok(()) => Ok(platform),
+            Err(error) => {
+                let logs = platform.logs().await;
+                drop(platform.stop().await);
+                Err(error.context(logs))
+            }
+        }
+    }
+
+    async fn begin(&mut self, setup: Setup) -> Result<()> {
+        let mut processes = self.programs()?;
+        for process in &mut processes {
+            process.start()?;
+        }
+        self.processes = Mutex::new(processes);
+        if setup.dead_engine {
+            self.answering("/healthz").await?;
+        } else {
+            self.ready().await?;
+        }
+        let token = fs::read_to_string(self.place.data.join("setup-token")).context("the setup token")?;
+        let body =
+            json!({ "token": token.trim(), "email": ADMINISTRATOR, "name": "Root", "password": PASSWORD });
+        let answer = self.api.post("/v1/setup", body).await;
+        ensure!(answer.status == 201, "setup: {}: {}", answer.status, answer.body);
+        Ok(())
+    }
+
+    /// The shape's programs, in no order that matters: each waits for the others.
+    fn programs(&self) -> Result<Vec<Process>> {
+        let place = &self.place;
+        match self.shape {
+            Shape::Embedded => Ok(vec![self.program("paastechd", &config::daemon(place), &[])?]),
+            Shape::PomegranateOutside => Ok(vec![
+                self.program("pomegranate", &config::pomegranate(place), &[])?,
+                self.program("paastechd", &config::daemon_without_pomegranate(place), &[])?,
+            ]),
+            Shape::Services => {
+                let database = self.database.as_ref().map(ThrowAwayDatabase::url).unwrap_or_default();
+                let key = place.secrets().join("label-hmac").to_string_lossy().into_owned();
+                let control = place.ports.control_url();
+                Ok(vec![
+                    self.program("paastech-git-controller", &config::git_controller(place), &[])?,
+                    self.program("pomegranate", &config::pomegranate(place), &[])?,
+                    self.program("paastech-edge", &config::edge(place), &["--label-key", &key])?,
+                    self.program("paastech-api", &config::api(place, &database), &[])?,
+                    self.program("paastech-ssh-git-server", &config::ssh(place), &["--control", &control])?,
+                ])
+            }
+        }
+    }
+
+    fn program(&self, name: &'static str, config: &Table, flags: &[&str]) -> Result<Process> {
+        let file = self.dir.path().join(format!("{name}.toml"));
+        fs::write(&file, toml::to_string(config)?)?;
+        let mut arguments = vec!["--config".to_owned(), file.to_string_lossy().into_owned()];
+        arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
+        Ok(Process::new(name, binaries::find(name)?, arguments, self.dir.path()))
+    }
+
+    /// Waits until the api says that it and its neighbours are ready.
+    pub(crate) async fn ready(&self) -> Result<()> {
+        self.answering("/readyz").await
+    }
+
+    async fn answering(&self, path: &str) -> Result<()> {
+        let deadline = Instant::now() + READY_PATIENCE;
+        loop {
+            self.check().await?;
+            let answer = self.api.try_call(reqwest::Method::GET, path, None).await;
+            if answer.as_ref().is_ok_and(|answer| answer.status.is_success()) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("{path} after {} s: {answer:?}", READY_PATIENCE.as_secs());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Fails when a program has ended by itself.
+    pub(crate) async fn check(&self) -> Result<()> {
+        self.processes.lock().await.iter_mut().try_for_each(Process::check)
+    }
+
+    /// The last lines of every program's log.
+    pub(crate) async fn logs(&self) -> String {
+        self.processes.lock().await.iter().map(Process::tail).collect::<Vec<_>>().join("\n")
+    }
+
+    /// All that the programs have logged.
+    pub(crate) async fn whole_log(&self) -> String {
+        self.processes.lock().await.iter().map(Process::log).collect()
+    }
+
+    /// A directory that goes with the installation.
+    pub(crate) fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A command that runs in an installation's own directory.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> tokio::process::Command {
+        process::command(program, self.dir.path())
+    }
+
+    /// Kills one of the programs.
+    pub(crate) async fn kill(&self, name: &str) {
+        for process in self.processes.lock().await.iter_mut().filter(|process| process.name == name) {
+            process.kill().await.expect("a process of ours can be killed");
+        }
+    }
+
+    /// Starts again what was killed.
+    pub(crate) async fn start_again(&self, name: &str) {
+        for process in self.processes.lock().await.iter_mut().filter(|process| process.name == name) {
+            process.start().expect("what ran once starts again");
+        }
+    }
+
+    /// Somebody new, with an account and a key.
+    pub(crate) async fn developer(&self) -> Developer {
+        Developer::join(self).await
+    }
+
+    /// An app's address.
+    pub(crate) fn site(&self, url: &str) -> Site {
+        Site::new(url, self.place.ports.edge).expect("an app has a URL")
+    }
+
+    /// Ends the programs and removes everything; fails when something did not end well.
+    pub(crate) async fn stop(self) -> Result<()> {
+        let mut failures = Vec::new();
+        for process in self.processes.lock().await.iter_mut().rev() {
+            failures.extend(process.stop().await.err());
+        }
+        failures.extend(self.engine.clean().await.err());
+        if let Some(database) = self.database {
+            failures.extend(database.remove().await.err());
+        }
+        if self.mounted {
+            failures.extend(unmount(self.dir.path(), &self.place.data).await.err());
+        }
+        failures.extend(self.dir.close().err().map(Into::into));
+        let failures: Vec<String> = failures.iter().map(|error| format!("{error:#}")).collect();
+        ensure!(failures.is_empty(), "{}", failures.join("\n"));
+        Ok(())
+    }
+}
+
+async fn database() -> Result<ThrowAwayDatabase> {
+    let server = postgres_url()
+        .with_context(|| format!("{POSTGRES} names no PostgreSQL: `cargo xtask test e2e` starts one"))?;
+    ThrowAwayDatabase::create(&server).await
+}
+
+async fn mount(home: &Path, at: &Path, mib: u32) -> Result<()> {
+    let mut mount = process::command("mount", home);
+    mount.args(["-t", "tmpfs", "-o", &format!("size={mib}m,mode=0700"), "tmpfs"]).arg(at);
+    ensure!(mount.status().await?.success(), "a small disk cannot be mounted");
+    Ok(())
+}
+
+async fn unmount(home: &Path, at: &Path) -> Result<()> {
+    ensure!(
+        process::command("umount", home).arg(at).status().await?.success(),
+        "{} stays mounted",
+        at.display()
+    );
+    Ok(())
+}

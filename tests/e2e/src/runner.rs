@@ -1,0 +1,107 @@
+//! Runs the scenarios of a shape: those that share an installation on one, the others each on its own.
+
+use std::{
+    pin::Pin,
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+};
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::OnceCell,
+};
+
+use crate::{Platform, Setup, Shape, scenarios};
+
+/// More than there are cores: a scenario mostly waits.
+const THREADS: usize = 4;
+
+type Body = fn(Arc<Platform>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A test, and what it runs on.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) run: Body,
+    pub(crate) shapes: &'static [Shape],
+    /// An installation that it may harm; without one it shares the shape's.
+    pub(crate) own: Option<Setup>,
+}
+
+/// The shape's shared installation, started by the first scenario that needs it.
+static SHARED: OnceCell<Arc<Platform>> = OnceCell::const_new();
+/// Why there is none.
+static BROKEN: OnceLock<String> = OnceLock::new();
+
+/// Runs every scenario of a shape, as libtest would.
+pub fn run(shape: Shape) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let runtime = Runtime::new().expect("threads can be started");
+    let mut all: Vec<Scenario> =
+        scenarios::all().into_iter().filter(|found| found.shapes.contains(&shape)).collect();
+    all.sort_by_key(|scenario| scenario.own.is_some());
+    let trials = all.into_iter().map(|scenario| trial(shape, scenario, runtime.handle().clone())).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let left = SHARED.get().cloned().map(|platform| runtime.block_on(stop(platform)));
+    if let Some(Err(error)) = left {
+        println!("test {shape}::everything_ends_and_nothing_is_left ... FAILED\n{error:#}");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}
+
+fn trial(shape: Shape, scenario: Scenario, handle: Handle) -> Trial {
+    let name = format!("{shape}::{}", scenario.name);
+    Trial::test(name, move || {
+        handle.block_on(async {
+            let outcome = match scenario.own {
+                Some(setup) => on_its_own(shape, setup, scenario.run).await,
+                None => shared(shape, scenario.run).await,
+            };
+            outcome.map_err(|error| Failed::from(format!("{error:#}")))
+        })
+    })
+}
+
+async fn shared(shape: Shape, body: Body) -> Result<()> {
+    let start = || async { Platform::start(shape, Setup::default()).await.map(Arc::new) };
+    if let Some(why) = BROKEN.get() {
+        anyhow::bail!("{why}");
+    }
+    let platform = match SHARED.get_or_try_init(start).await {
+        Ok(platform) => platform.clone(),
+        Err(error) => {
+            drop(BROKEN.set(format!("there is no installation to test: {error}")));
+            return Err(error);
+        }
+    };
+    on(platform, body).await
+}
+
+async fn on_its_own(shape: Shape, setup: Setup, body: Body) -> Result<()> {
+    let platform = Arc::new(Platform::start(shape, setup).await?);
+    let outcome = on(platform.clone(), body).await;
+    outcome.and(stop(platform).await)
+}
+
+/// A panic of the scenario is its failure, shown with what the programs logged.
+async fn on(platform: Arc<Platform>, body: Body) -> Result<()> {
+    match tokio::spawn(body(platform.clone())).await {
+        Ok(()) => platform.check().await,
+        Err(panic) => {
+            let panic = panic.into_panic();
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
+            anyhow::bail!("{}\n{}", text.unwrap_or_default(), platform.logs().await)
+        }
+    }
+}
+
+async fn stop(platform: Arc<Platform>) -> Result<()> {
+    match Arc::into_inner(platform) {
+        Some(platform) => platform.stop().await,
+        None => anyhow::bail!("something still uses the installation"),
+    }
+}

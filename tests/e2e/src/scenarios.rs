@@ -1,0 +1,109 @@
+//! What is tried, and in which shapes.
+
+mod apps;
+mod builds;
+mod cli;
+mod crashes;
+mod operator;
+mod pushes;
+mod refusals;
+mod releases;
+mod tenancy;
+
+use crate::{Setup, Shape, runner::Scenario};
+
+const BOTH: &[Shape] = &[Shape::Embedded, Shape::Services];
+const EVERY: &[Shape] = &[Shape::Embedded, Shape::Services, Shape::PomegranateOutside];
+const EMBEDDED: &[Shape] = &[Shape::Embedded];
+const SERVICES: &[Shape] = &[Shape::Services];
+const OUTSIDE: &[Shape] = &[Shape::PomegranateOutside];
+
+/// Any installation will do.
+const SHARED: Option<Setup> = None;
+/// An installation to harm.
+const OWN: Option<Setup> = Some(Setup { disk_mib: 0, min_free_mib: 0, dead_engine: false });
+const ON_A_SMALL_DISK: Option<Setup> = Some(Setup { disk_mib: 96, min_free_mib: 32, dead_engine: false });
+const WITHOUT_ENGINE: Option<Setup> = Some(Setup { disk_mib: 0, min_free_mib: 0, dead_engine: true });
+
+macro_rules! scenarios {
+    ($($shapes:ident, $own:ident, $module:ident: [$($name:ident),+ $(,)?];)+) => {
+        vec![$($(Scenario {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            run: |platform| Box::pin(async move { $module::$name(&platform).await }),
+            shapes: $shapes,
+            own: $own,
+        }),+),+]
+    };
+}
+
+/// Every scenario.
+pub(crate) fn all() -> Vec<Scenario> {
+    scenarios! {
+        EVERY, SHARED, pushes: [
+            a_push_becomes_a_url,
+            a_second_push_moves_traffic_and_no_request_fails,
+        ];
+        BOTH, SHARED, pushes: [
+            the_sample_is_served_from_the_base_image,
+            another_branch_is_stored_and_says_so,
+            a_force_push_deploys,
+            tags_are_stored,
+            the_deploy_branch_cannot_be_deleted,
+            of_two_pushes_at_once_one_waits_and_is_refused,
+            an_unborn_project_can_be_cloned,
+            a_shallow_clone_can_push,
+            without_auto_deploy_a_push_waits_for_its_deployment,
+            a_client_lost_before_the_refs_moved_changes_nothing,
+            a_client_lost_after_the_refs_moved_does_not_stop_the_deployment,
+        ];
+        EVERY, SHARED, builds: [a_build_that_fails_rejects_the_push];
+        BOTH, SHARED, builds: [
+            a_source_without_a_dockerfile_is_refused,
+            a_build_that_hangs_is_cancelled_from_the_command_line,
+            a_flood_of_lines_is_bounded,
+            a_line_without_end_is_cut,
+            terminal_escapes_do_not_reach_the_pusher,
+            an_image_that_labels_itself_into_routes_is_refused,
+        ];
+        EVERY, SHARED, apps: [an_app_that_never_listens_leaves_the_old_release];
+        BOTH, SHARED, apps: [
+            an_app_on_another_port_leaves_the_old_release,
+            an_app_on_loopback_is_told_to_listen_everywhere,
+            an_app_that_exits_at_once_shows_its_last_lines,
+            an_app_that_eats_its_memory_is_told_so,
+        ];
+        BOTH, SHARED, releases: [
+            a_rollback_restores_image_and_configuration,
+            setting_a_variable_deploys_it,
+            a_secret_reaches_the_app_and_nobody_else,
+            a_stopped_app_starts_again,
+            a_deleted_project_leaves_nothing,
+        ];
+        EVERY, SHARED, releases: [deployments_report_status_logs_and_stats];
+        BOTH, SHARED, refusals: [
+            an_unknown_key_is_refused,
+            anothers_project_is_as_if_it_were_not_there,
+            commands_outside_the_grammar_are_refused,
+            there_is_no_shell_no_sftp_and_no_forwarding,
+            a_push_over_the_size_limit_is_refused,
+            evil_trees_are_refused,
+        ];
+        BOTH, SHARED, tenancy: [apps_reach_neither_each_other_nor_the_engine];
+        BOTH, SHARED, cli: [a_day_with_the_command_line];
+        BOTH, SHARED, operator: [root_needs_no_log_in_on_the_host];
+        EMBEDDED, SHARED, operator: [a_second_daemon_on_the_same_data_is_refused];
+        BOTH, WITHOUT_ENGINE, operator: [without_an_engine_everything_else_works_and_says_so];
+        BOTH, ON_A_SMALL_DISK, operator: [a_full_disk_refuses_pushes_and_loses_nothing];
+        EMBEDDED, OWN, crashes: [the_daemon_is_killed_in_a_build, the_daemon_is_killed_in_a_deployment];
+        SERVICES, OWN, crashes: [
+            the_api_is_killed_in_a_build,
+            the_api_is_killed_in_a_deployment,
+            pomegranate_is_killed_in_a_build,
+            pomegranate_is_killed_in_a_deployment,
+            the_ssh_server_is_killed_in_a_build,
+            the_ssh_server_is_killed_in_a_deployment,
+            the_proxy_needs_nobody,
+        ];
+        OUTSIDE, OWN, crashes: [pomegranate_is_killed_in_a_build, pomegranate_is_killed_in_a_deployment];
+    }
+}

@@ -1,0 +1,59 @@
+//! A day with the command line client, as its help tells it.
+
+use serde_json::Value;
+
+use crate::{Developer, Platform, Source, api::PASSWORD};
+
+impl Developer {
+    /// `paastech login`, so that the client's other commands work.
+    pub(crate) async fn log_in_with_the_client(&self, platform: &Platform) {
+        let api = format!("http://{}", platform.api.address);
+        let words = ["login", &api, "--email", &self.email, "--password-stdin"];
+        self.paastech(None, &words, PASSWORD).await.succeeded();
+    }
+}
+
+pub(super) async fn a_day_with_the_command_line(platform: &Platform) {
+    let developer = platform.developer().await;
+    developer.log_in_with_the_client(platform).await;
+    developer.paastech(None, &["whoami"], "").await.succeeded();
+    let keys = developer.paastech(None, &["keys", "list"], "").await.succeeded();
+    assert!(keys.contains("laptop"), "{keys}");
+    developer.paastech(None, &["keys", "remove", "laptop"], "").await.succeeded();
+    developer.paastech(None, &["keys", "add"], "").await.succeeded();
+
+    let repository = developer.repository(&Source::greeting("by hand")).await;
+    let here = Some(repository.folder());
+    let name = format!("cli-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+    let created = developer.paastech(here, &["create", &name], "").await.succeeded();
+    assert!(created.contains("git push paastech main"), "{created}");
+    let pushed = repository.git(&["push", "paastech", "main"]).await.succeeded();
+    assert!(pushed.contains("live at"), "{pushed}");
+
+    let status = developer.paastech(here, &["status"], "").await.succeeded();
+    assert!(status.contains("running") && status.contains(&name), "{status}");
+    let logs = developer.paastech(here, &["logs"], "").await.succeeded();
+    assert!(logs.contains("listening on 0.0.0.0:8080"), "{logs}");
+    let shown = developer.paastech(here, &["projects", "--json"], "").await.succeeded();
+    let listed: Value = serde_json::from_str(&shown).expect("one JSON value");
+    let url = listed["items"][0]["url"].as_str().expect("a URL").to_owned();
+
+    let site = platform.site(&url);
+    let body = async || site.get("/").await.expect("the proxy answers").body;
+    assert_eq!(body().await, "by hand");
+    developer.paastech(here, &["config", "set", "GREETING=configured"], "").await.succeeded();
+    assert_eq!(body().await, "configured");
+    let releases = developer.paastech(here, &["releases"], "").await.succeeded();
+    assert!(releases.contains("v1") && releases.contains("v2"), "{releases}");
+    developer.paastech(here, &["rollback"], "").await.succeeded();
+    assert_eq!(body().await, "by hand");
+    developer.paastech(here, &["stats"], "").await.succeeded();
+
+    let asked = developer.paastech(here, &["delete"], "").await;
+    assert_eq!(asked.code, Some(2), "deleting asks: {}", asked.text);
+    developer.paastech(here, &["delete", "--yes"], "").await.succeeded();
+    let gone = developer.paastech(here, &["status"], "").await;
+    assert_eq!(gone.code, Some(4), "{}", gone.text);
+    developer.paastech(None, &["logout"], "").await.succeeded();
+    assert_eq!(developer.paastech(None, &["projects"], "").await.code, Some(3));
+}

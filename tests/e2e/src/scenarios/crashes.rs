@@ -1,0 +1,140 @@
+//! Programs killed in the middle: what was accepted ends, and what served goes on serving.
+
+use reqwest::StatusCode;
+
+use crate::{Developer, Dockerfile, Platform, Project, Repository, Shape, Source, eventually, push::Push};
+
+const DAEMON: &str = "paastechd";
+const API: &str = "paastech-api";
+const POMEGRANATE: &str = "pomegranate";
+const SSH: &str = "paastech-ssh-git-server";
+
+/// Whether the pusher's connection lives in the program that is killed.
+#[derive(PartialEq, Eq)]
+enum Pusher {
+    Lost,
+    Kept,
+}
+
+/// Kills a program while a push builds.
+async fn killed_in_a_build(platform: &Platform, program: &str, pusher: Pusher) {
+    let developer = platform.developer().await;
+    let (project, repository) = developer.live(platform, "old").await;
+    let before = repository.remote_ref(&project, "refs/heads/main").await;
+    let slow =
+        Dockerfile::running("serve").line("ENV GREETING=new").line("RUN [\"/app\", \"pause\", \"4000\"]");
+    repository.commit(&Source::of(&slow)).await;
+    let push = repository.start_push(&project, &["main"]);
+    push.says("building slowly").await;
+    platform.kill(program).await;
+    restarted(platform, program, &project).await;
+    let ended = push.end().await;
+    let operations = project.settled(60).await;
+    if pusher == Pusher::Kept {
+        ended.succeeded();
+        project.serves("new").await;
+        return;
+    }
+    ended.failed();
+    assert_eq!(repository.remote_ref(&project, "refs/heads/main").await, before, "the ref stayed");
+    let build = operations.iter().find(|found| found["kind"] == "build").expect("a build");
+    assert!(build["state"] != "done", "an interrupted build is no success: {build}");
+    project.serves("old").await;
+    pushes_again(&repository, &project).await;
+}
+
+/// Kills a program while what was pushed is deployed.
+async fn killed_in_a_deployment(platform: &Platform, program: &str) {
+    let developer: Developer = platform.developer().await;
+    let (project, repository) = developer.live(platform, "old").await;
+    let late = Dockerfile::running("late 3000").line("ENV GREETING=new");
+    let head = repository.commit(&Source::of(&late)).await;
+    let push: Push = repository.start_push(&project, &["main"]);
+    push.says("Deployment ").await;
+    platform.kill(program).await;
+    restarted(platform, program, &project).await;
+    drop(push.end().await);
+    project.comes_to_serve("new", 60).await;
+    assert_eq!(repository.remote_ref(&project, "refs/heads/main").await, Some(head));
+    let operations = project.settled(60).await;
+    let done =
+        operations.iter().filter(|found| found["kind"] == "deploy" && found["state"] == "done").count();
+    assert_eq!(done, 2, "each push was deployed once: {operations:?}");
+    eventually("only the new release is left", 20, || async {
+        (platform.engine.containers_of(&project.id).await.ok()?.len() == 1).then_some(())
+    })
+    .await;
+    pushes_again(&repository, &project).await;
+}
+
+/// While the program is away, and after it came back, the old release answers: without a pause where the proxy is
+/// another process, within the promised three seconds where it is the one that died.
+async fn restarted(platform: &Platform, program: &str, project: &Project) {
+    if platform.shape == Shape::Embedded {
+        platform.start_again(program).await;
+        eventually("routes are back", 3, || async {
+            let page = project.site.get("/").await.ok()?;
+            (page.status == StatusCode::OK).then_some(())
+        })
+        .await;
+    } else {
+        project.serves("old").await;
+        platform.start_again(program).await;
+        assert_eq!(project.visit().await.status, StatusCode::OK);
+    }
+    platform.ready().await.expect("ready again");
+}
+
+async fn pushes_again(repository: &Repository<'_>, project: &Project) {
+    repository.commit(&Source::greeting("again")).await;
+    repository.push(project).await.succeeded();
+    project.serves("again").await;
+}
+
+pub(super) async fn the_daemon_is_killed_in_a_build(platform: &Platform) {
+    killed_in_a_build(platform, DAEMON, Pusher::Lost).await;
+}
+
+pub(super) async fn the_daemon_is_killed_in_a_deployment(platform: &Platform) {
+    killed_in_a_deployment(platform, DAEMON).await;
+}
+
+pub(super) async fn the_api_is_killed_in_a_build(platform: &Platform) {
+    killed_in_a_build(platform, API, Pusher::Kept).await;
+}
+
+pub(super) async fn the_api_is_killed_in_a_deployment(platform: &Platform) {
+    killed_in_a_deployment(platform, API).await;
+}
+
+pub(super) async fn pomegranate_is_killed_in_a_build(platform: &Platform) {
+    killed_in_a_build(platform, POMEGRANATE, Pusher::Kept).await;
+}
+
+pub(super) async fn pomegranate_is_killed_in_a_deployment(platform: &Platform) {
+    killed_in_a_deployment(platform, POMEGRANATE).await;
+}
+
+pub(super) async fn the_ssh_server_is_killed_in_a_build(platform: &Platform) {
+    killed_in_a_build(platform, SSH, Pusher::Lost).await;
+}
+
+pub(super) async fn the_ssh_server_is_killed_in_a_deployment(platform: &Platform) {
+    killed_in_a_deployment(platform, SSH).await;
+}
+
+pub(super) async fn the_proxy_needs_nobody(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, _repository) = developer.live(platform, "one").await;
+    let load = project.site.load(2);
+    for program in [API, POMEGRANATE, SSH, "paastech-git-controller"] {
+        platform.kill(program).await;
+    }
+    let before = load.ended();
+    eventually("visitors come", 10, || async { (load.ended() > before + 20).then_some(()) }).await;
+    let failures = load.stop().await;
+    assert!(failures.is_empty(), "{failures:?}");
+    platform.kill("paastech-edge").await;
+    platform.start_again("paastech-edge").await;
+    project.comes_to_serve("one", 5).await;
+}

@@ -1,0 +1,94 @@
+//! Visiting an app as anybody would, but for its name, which is pinned to the proxy's address.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use reqwest::{Client, StatusCode, Url};
+use tokio::task::JoinSet;
+
+/// How an app answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) status: StatusCode,
+    pub(crate) body: String,
+}
+
+/// An app's address.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    url: Url,
+    client: Client,
+}
+
+impl Site {
+    pub(crate) fn new(url: &str, edge: SocketAddr) -> Result<Self> {
+        let url: Url = url.parse()?;
+        let host = url.host_str().context("an app's URL names a host")?;
+        let client = Client::builder()
+            .no_proxy()
+            .resolve(host, edge)
+            .timeout(Duration::from_secs(20))
+            .pool_max_idle_per_host(0)
+            .build()?;
+        Ok(Self { url, client })
+    }
+
+    /// One request.
+    pub(crate) async fn get(&self, path: &str) -> Result<Page> {
+        let answer = self.client.get(self.url.join(path)?).send().await?;
+        Ok(Page { status: answer.status(), body: answer.text().await? })
+    }
+
+    /// Visitors who come back until they are told to stop: so many at a time.
+    pub(crate) fn load(&self, visitors: usize) -> Load {
+        let load = Load { stop: Arc::default(), answered: Arc::default(), visitors: JoinSet::new() };
+        load.with(self, visitors)
+    }
+}
+
+/// Requests under way.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    visitors: JoinSet<Vec<String>>,
+}
+
+impl Load {
+    fn with(mut self, site: &Site, visitors: usize) -> Self {
+        for _ in 0..visitors {
+            let (site, stop, answered) = (site.clone(), self.stop.clone(), self.answered.clone());
+            self.visitors.spawn(async move {
+                let mut failures = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    // Long enough that some are always under way when traffic moves.
+                    match site.get("/slow/100").await {
+                        Ok(page) if page.status == StatusCode::OK => {}
+                        Ok(page) => failures.push(format!("{}: {}", page.status, page.body)),
+                        Err(error) => failures.push(format!("{error:#}")),
+                    }
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+                failures
+            });
+        }
+        self
+    }
+
+    /// How many requests have ended, well or badly.
+    pub(crate) fn ended(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Stops; the failed requests.
+    pub(crate) async fn stop(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.visitors.join_all().await.concat()
+    }
+}
