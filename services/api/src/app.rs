@@ -19,10 +19,10 @@ use crate::{
 
 /// The state; clones share it.
 #[derive(Clone)]
-pub struct App(Arc<State>);
+pub(crate) struct App(Arc<State>);
 
 /// See [`App`].
-pub struct State {
+pub(crate) struct State {
     pub(crate) config: Config,
     pub(crate) db: Database,
     pub(crate) clock: Clock,

@@ -2,19 +2,29 @@
 
 mod accounts;
 mod conditional;
+mod deployments;
 mod docs;
 mod extract;
+mod idempotency;
+mod invitations;
 mod listener;
 mod openapi;
+mod operation_log;
 mod operations;
+mod power;
 mod probes;
 pub(crate) mod problem;
 mod projects;
+mod releases;
 mod reply;
 mod request;
+mod roles;
+mod runtime;
 mod sessions;
 mod setup;
 mod ssh_keys;
+mod stream;
+mod variables;
 
 use axum::{Router, middleware, routing::get};
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
@@ -41,9 +51,23 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(ssh_keys::read, ssh_keys::delete))
         .routes(routes!(projects::create, projects::list))
         .routes(routes!(projects::read, projects::change, projects::delete))
+        .routes(routes!(variables::list, variables::change))
+        .routes(routes!(variables::set, variables::unset))
+        .routes(routes!(deployments::create))
+        .routes(routes!(releases::list))
+        .routes(routes!(releases::read))
+        .routes(routes!(power::stop))
+        .routes(routes!(power::start))
+        .routes(routes!(runtime::status))
+        .routes(routes!(runtime::logs))
+        .routes(routes!(runtime::stats))
         .routes(routes!(operations::list))
         .routes(routes!(operations::read))
         .routes(routes!(operations::cancel))
+        .routes(routes!(operation_log::read))
+        .routes(routes!(invitations::create, invitations::list))
+        .routes(routes!(invitations::delete))
+        .routes(routes!(roles::list))
 }
 
 /// The whole service: what both listeners serve.
@@ -58,6 +82,8 @@ pub(crate) fn router(app: App) -> Router {
         .layer(axum::Extension(pages))
         .method_not_allowed_fallback(probes::wrong_method)
         .fallback(probes::unknown)
+        .layer(middleware::from_fn_with_state(app.clone(), idempotency::layer))
+        .layer(middleware::from_fn(request::detach))
         .layer(middleware::from_fn(conditional::layer))
         .layer(CatchPanicLayer::custom(request::on_panic))
         .layer(cors)

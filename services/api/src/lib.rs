@@ -3,6 +3,7 @@
 mod app;
 mod auth;
 pub mod config;
+mod configuration;
 mod control;
 mod engine;
 pub mod error;

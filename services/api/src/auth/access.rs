@@ -121,9 +121,7 @@ impl<P: Need> FromRequestParts<App> for Authorized<P> {
 
 /// The operation in the path, for a caller who has the permission `P` in its project.
 pub(crate) struct AuthorizedOperation<P> {
-    pub(crate) caller: Caller,
     pub(crate) row: operation::Row,
-    pub(crate) seen: Seen,
     need: PhantomData<P>,
 }
 
@@ -138,7 +136,7 @@ impl<P: Need> FromRequestParts<App> for AuthorizedOperation<P> {
         if !seen.allows(P::PERMISSION) {
             return Err(Problem::forbidden(P::PERMISSION.name()));
         }
-        Ok(Self { caller, row, seen, need: PhantomData })
+        Ok(Self { row, need: PhantomData })
     }
 }
 

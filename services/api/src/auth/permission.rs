@@ -1,6 +1,6 @@
 //! The closed list of permissions. Which role has which is data: tables `role` and `role_permission`.
 
-/// What somebody may do. Roles are stored sets of these, by name.
+/// What somebody may do. Roles are stored sets of names; those that no route asks for yet are not here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Permission {
     Read,
@@ -9,14 +9,10 @@ pub(crate) enum Permission {
     Deploy,
     WriteConfiguration,
     WriteSecret,
-    ReadSecret,
-    Exec,
     ManageProject,
     DeleteProject,
-    AssignRole,
     CreateProject,
     ManageAccounts,
-    Operate,
 }
 
 impl Permission {
@@ -29,14 +25,10 @@ impl Permission {
             Self::Deploy => "Deploy",
             Self::WriteConfiguration => "WriteConfiguration",
             Self::WriteSecret => "WriteSecret",
-            Self::ReadSecret => "ReadSecret",
-            Self::Exec => "Exec",
             Self::ManageProject => "ManageProject",
             Self::DeleteProject => "DeleteProject",
-            Self::AssignRole => "AssignRole",
             Self::CreateProject => "CreateProject",
             Self::ManageAccounts => "ManageAccounts",
-            Self::Operate => "Operate",
         }
     }
 }
@@ -53,11 +45,6 @@ impl Permissions {
     /// Whether this one is among them.
     pub(crate) fn allow(&self, permission: Permission) -> bool {
         self.0.iter().any(|name| name == permission.name())
-    }
-
-    /// Their names.
-    pub(crate) fn names(&self) -> &[String] {
-        &self.0
     }
 }
 
@@ -81,5 +68,5 @@ pub(crate) mod need {
         )*};
     }
 
-    needs! { Read ReadLogs Deploy WriteConfiguration ManageProject DeleteProject CreateProject ManageAccounts Operate }
+    needs! { Read ReadLogs Deploy WriteConfiguration ManageProject DeleteProject CreateProject ManageAccounts }
 }

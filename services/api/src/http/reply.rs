@@ -112,6 +112,11 @@ pub(crate) struct Items<T: ToSchema> {
 }
 
 impl<T: ToSchema> Items<T> {
+    /// A collection that is small by nature.
+    pub(crate) fn all(items: Vec<T>) -> Self {
+        Self { items, next_cursor: None }
+    }
+
     /// From rows that were asked for with `page`.
     pub(crate) fn new<R>(
         page: &Page,

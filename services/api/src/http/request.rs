@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Method, header};
 use paastech_runtime::trace::TraceId;
 use tracing::Instrument as _;
 
@@ -35,6 +35,20 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| tracing::info!(status = response.status().as_u16(), duration_ms, "answered"));
     response
+}
+
+/// Runs a request that changes something in a task of its own: a client that goes away cannot cut it in half.
+pub(crate) async fn detach(request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return next.run(request).await;
+    }
+    let work = TraceId::current().scope(next.run(request)).in_current_span();
+    match tokio::spawn(work).await {
+        Ok(response) => response,
+        Err(panic) => {
+            on_panic(panic.try_into_panic().unwrap_or_else(|_| Box::new("a request was cancelled")))
+        }
+    }
 }
 
 /// A panic is a defect of ours: 500, with its text in the log alone.

@@ -13,6 +13,7 @@ pub(crate) struct Row {
     pub(crate) status: Option<i64>,
     pub(crate) headers: String,
     pub(crate) body: String,
+    pub(crate) expires_at: i64,
 }
 
 /// Which request: the first of its key claims it.
@@ -45,7 +46,8 @@ pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, now: i64, expires: i64) ->
 /// What is kept under a key.
 pub(crate) async fn get(tx: &mut Tx, account: AccountId, key: &str) -> Result<Option<Row>> {
     let row = sqlx::query_as(
-        "SELECT route, request_hash, status, headers, body FROM idempotency WHERE account_id = $1 AND key = $2",
+        "SELECT route, request_hash, status, headers, body, expires_at FROM idempotency \
+         WHERE account_id = $1 AND key = $2",
     );
     Ok(row.bind(account.to_string()).bind(key).fetch_optional(&mut **tx).await?)
 }

@@ -22,14 +22,11 @@ pub(crate) struct Row {
     pub(crate) configuration_version: i64,
     /// running, stopped or deleted.
     pub(crate) desired_state: String,
-    pub(crate) desired_generation: i64,
     #[sqlx(try_from = "Option<String>")]
     pub(crate) active_release_id: Maybe<ReleaseId>,
-    pub(crate) head_oid: Option<String>,
     pub(crate) fence: i64,
     pub(crate) created_at: i64,
     pub(crate) updated_at: i64,
-    pub(crate) deleted_at: Option<i64>,
     pub(crate) version: i64,
 }
 
@@ -75,6 +72,14 @@ pub(crate) async fn insert(tx: &mut Tx, new: New<'_>) -> Result<Row> {
 /// The project with this id, deleted or not.
 pub(crate) async fn get(tx: &mut Tx, id: ProjectId) -> Result<Option<Row>> {
     let row = sqlx::query_as("SELECT * FROM project WHERE id = $1");
+    Ok(row.bind(id.to_string()).fetch_optional(&mut **tx).await?)
+}
+
+/// The living project with this id, held until the transaction's end: what is decided by it stays true.
+pub(crate) async fn lock(tx: &mut Tx, id: ProjectId) -> Result<Option<Row>> {
+    let row = sqlx::query_as(
+        "UPDATE project SET updated_at = updated_at WHERE id = $1 AND desired_state <> 'deleted' RETURNING *",
+    );
     Ok(row.bind(id.to_string()).fetch_optional(&mut **tx).await?)
 }
 

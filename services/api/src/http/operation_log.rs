@@ -1,0 +1,114 @@
+//! `/v1/operations/{operation}/log`.
+
+use std::collections::VecDeque;
+
+use axum::{extract::State, response::Response};
+use futures_util::{Stream, stream};
+use http::HeaderMap;
+use paastech_types::OperationId;
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::IntoParams;
+
+use super::{
+    extract::Query,
+    problem::Problem,
+    stream::{Item, last_event_id, respond},
+};
+use crate::{
+    app::{self, App},
+    auth::{access::AuthorizedOperation, permission::need::Read},
+    engine::log::{Line, Reader},
+    store::operation,
+};
+
+/// From where to read a log.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LogQuery {
+    /// The first line wanted: 1 when absent.
+    from: Option<u64>,
+    /// Whether to wait for more until the operation ends: true when absent.
+    follow: Option<bool>,
+}
+
+/// Read an operation's log
+///
+/// Server-Sent Events (`line` with the line's number as id, `end`; `Last-Event-ID` resumes) where `Accept` asks for
+/// them, JSON lines otherwise: `{seq, at, text}` for each line, at the end `{state, message, url}`.
+#[utoipa::path(get, path = "/v1/operations/{operation}/log", tag = "operations",
+    params(("operation" = Uuid, Path), LogQuery), extensions(("x-permission" = json!("Read"))),
+    responses((status = 200, content((String = "application/x-ndjson"), (String = "text/event-stream")))))]
+pub(crate) async fn read(
+    State(app): State<App>,
+    operation: AuthorizedOperation<Read>,
+    Query(query): Query<LogQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = operation.row.id()?;
+    let from = last_event_id(&headers).map_or(query.from.unwrap_or(1), |last| last.saturating_add(1));
+    let reader =
+        app.engine.logs.reader(id, from).await.map_err(|error| Problem::internal(&error.to_string()))?;
+    let follow = query.follow.unwrap_or(true);
+    let teller = Teller { app: app.clone(), id, reader, pending: VecDeque::new(), follow, over: false };
+    Ok(respond(&headers, teller.stream(), app.stopping.clone()))
+}
+
+/// Walks a log to its end.
+struct Teller {
+    app: App,
+    id: OperationId,
+    reader: Reader,
+    pending: VecDeque<Line>,
+    follow: bool,
+    over: bool,
+}
+
+impl Teller {
+    fn stream(self) -> impl Stream<Item = Item> + Send + 'static {
+        stream::unfold(self, |mut teller| async move {
+            let item = teller.next().await?;
+            Some((item, teller))
+        })
+    }
+
+    /// None at the end, and when the log or the database fails: the client resumes.
+    async fn next(&mut self) -> Option<Item> {
+        loop {
+            if let Some(line) = self.pending.pop_front() {
+                let data = json!({ "seq": line.seq, "at": line.at, "text": line.text });
+                return Some(Item { id: Some(line.seq), event: "line", data });
+            }
+            if self.over {
+                return None;
+            }
+            // The row first: what is logged before its end is read after it.
+            let mut tx = self.app.db.read().await.ok()?;
+            let row = operation::get(&mut tx, self.id).await.ok()??;
+            drop(tx);
+            self.pending.extend(self.reader.more().await.ok()?);
+            if !self.pending.is_empty() {
+                continue;
+            }
+            if !row.is_open() {
+                self.over = true;
+                return Some(self.end(&row));
+            }
+            if !self.follow {
+                return None;
+            }
+            tokio::select! {
+                () = self.reader.grown() => {}
+                () = self.app.engine.changed() => {}
+            }
+        }
+    }
+
+    fn end(&self, row: &operation::Row) -> Item {
+        let served = row.state == "done" && matches!(row.kind.as_str(), "deploy" | "start");
+        let url = row.project_id().ok().filter(|_| served).map(|id| app::app_url(&self.app.config, id));
+        let data = json!({ "state": row.state, "message": row.error_text, "url": url });
+        Item { id: None, event: "end", data }
+    }
+}
