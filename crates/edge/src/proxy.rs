@@ -59,9 +59,16 @@ impl Handler for Proxy {
         let log = self.config.access_log;
         let mut access = log.then(|| Access::begin(request.method(), request.uri(), request_id.clone()));
         let request_id = HeaderValue::try_from(request_id).expect("hex digits are a header value");
-        let wanted = request.headers().clone();
+        let (version, wanted) = (request.version(), request.headers().clone());
         let outcome = self.answer(request, &client, &request_id, &mut access).await;
-        let mut response = outcome.unwrap_or_else(|status| page(status, &wanted));
+        let mut response = outcome.unwrap_or_else(|status| {
+            let mut response = page(status, &wanted);
+            // Of a request that was not understood nobody knows where the next one begins.
+            if status.is_client_error() && status != StatusCode::NOT_FOUND && version != Version::HTTP_2 {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        });
         response.headers_mut().entry(REQUEST_ID).or_insert(request_id);
         if let Some(access) = &mut access {
             access.status(response.status());

@@ -3,9 +3,14 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo},
+};
 use paastech_edge::{Edge, EdgeConfig, Replica, RouteTable};
 use paastech_runtime::Shutdown;
 use paastech_types::{ProjectId, ReleaseId};
@@ -64,6 +69,31 @@ impl Rig {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// A connection on which these bytes were sent.
+    pub(crate) async fn open(&self, bytes: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.addr).await.expect("connects");
+        stream.write_all(bytes.as_bytes()).await.expect("sends");
+        stream
+    }
+
+    /// A request on an HTTP/2 connection of its own.
+    pub(crate) async fn h2<B>(&self, request: Request<B>) -> hyper::Result<Response<Incoming>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let io = TokioIo::new(TcpStream::connect(self.addr).await.expect("connects"));
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+        tokio::spawn(connection);
+        sender.send_request(request).await
+    }
+
+    /// Requests and tunnels in flight, to whatever release.
+    pub(crate) fn in_flight(&self) -> usize {
+        let all = self.table.routes(None).into_iter().chain(self.table.draining(None));
+        all.map(|route| route.in_flight).sum()
+    }
+
     /// One request over HTTP/1.1 on a connection of its own.
     pub(crate) async fn get(&self, host: &str, path: &str) -> (StatusCode, String) {
         get(self.addr, host, path).await
@@ -101,4 +131,31 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("never happened: {what}");
+}
+
+/// Reads until `end` has come, at most ten seconds.
+pub(crate) async fn read_to(stream: &mut TcpStream, end: &str) -> String {
+    let mut all = String::new();
+    let mut buf = [0; 4096];
+    let reading = async {
+        while !all.contains(end) {
+            let read = stream.read(&mut buf).await.expect("readable");
+            assert_ne!(read, 0, "closed after {all:?}");
+            all.push_str(&String::from_utf8_lossy(&buf[..read]));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), reading).await.expect("comes in time");
+    all
+}
+
+/// Whether the other side closes within ten seconds.
+pub(crate) async fn closes(stream: &mut TcpStream) -> bool {
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await.is_ok()
+}
+
+/// An address where nobody listens.
+pub(crate) async fn dead_addr() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    listener.local_addr().expect("an address")
 }
