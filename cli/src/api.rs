@@ -54,47 +54,20 @@ pub(crate) struct Project {
     #[serde(default)]
     pub(crate) desired_state: Option<String>,
     #[serde(default)]
-    pub(crate) active_release: Option<ReleaseRef>,
-}
-
-/// How one body names a release of another: by its number, its id, or whole.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum ReleaseRef {
-    Seq(i64),
-    Id(String),
-    Whole { seq: i64 },
-}
-
-impl ReleaseRef {
-    /// `v3`, or the id.
-    pub(crate) fn label(&self) -> String {
-        match self {
-            Self::Seq(seq) | Self::Whole { seq } => format!("v{seq}"),
-            Self::Id(id) => id.clone(),
-        }
-    }
-
-    /// Whether it is this one.
-    pub(crate) fn is(&self, release: &Release) -> bool {
-        match self {
-            Self::Seq(seq) | Self::Whole { seq } => *seq == release.seq,
-            Self::Id(id) => *id == release.id,
-        }
-    }
+    pub(crate) active_release: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Release {
-    pub(crate) id: String,
     pub(crate) seq: i64,
-    #[serde(default)]
-    pub(crate) commit: Option<String>,
-    #[serde(default)]
-    pub(crate) reason: Option<String>,
-    #[serde(default)]
-    pub(crate) configuration_version: Option<i64>,
+    pub(crate) commit: String,
+    pub(crate) reason: String,
+    pub(crate) configuration_version: i64,
     pub(crate) created_at: i64,
+    /// When it got the traffic, if ever.
+    pub(crate) deployed_at: Option<i64>,
+    /// Whether it has the traffic now.
+    pub(crate) active: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -151,22 +124,8 @@ pub(crate) struct Line {
     #[serde(default)]
     pub(crate) seq: Option<u64>,
     #[serde(default)]
+    pub(crate) at: i64,
+    #[serde(default)]
     pub(crate) container: Option<String>,
     pub(crate) text: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_release_is_known_by_number_id_or_whole() {
-        for (body, label) in [(json!(3), "v3"), (json!("abc"), "abc"), (json!({"id": "abc", "seq": 3}), "v3")]
-        {
-            let reference: ReleaseRef = serde_json::from_value(body).unwrap();
-            assert_eq!(reference.label(), label);
-        }
-    }
 }

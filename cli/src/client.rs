@@ -109,7 +109,7 @@ impl Client {
     /// The lines of a stream as they come.
     pub(crate) async fn stream(&self, path: &str) -> Result<Lines> {
         let call = Call { method: Method::GET, path, body: None, accept: JSON_LINES, anonymous: false };
-        Ok(Lines::new(self.call(&call).await?))
+        Ok(Lines::new(&self.target.to_string(), self.call(&call).await?))
     }
 
     /// A body as the type that a table needs.

@@ -80,7 +80,7 @@ async fn log_until_ended(context: &Context, id: &str) -> Result<Value> {
         let answer = log_once(context, id, &mut seen).await;
         let body = match answer {
             Ok(body) => body,
-            Err(Error::Unreachable { .. }) if failures < PATIENCE => {
+            Err(error) if error.is_passing() && failures < PATIENCE => {
                 failures = if seen > before { 0 } else { failures + 1 };
                 tokio::time::sleep(PAUSE).await;
                 continue;
@@ -98,14 +98,10 @@ async fn log_until_ended(context: &Context, id: &str) -> Result<Value> {
 /// One connection's worth of log, then the operation as it is.
 async fn log_once(context: &Context, id: &str, seen: &mut u64) -> Result<Value> {
     let mut lines =
-        context.client.stream(&format!("/v1/operations/{id}/log?follow=true&from={seen}")).await?;
-    while let Some(body) = lines.next().await {
+        context.client.stream(&format!("/v1/operations/{id}/log?follow=true&from={}", *seen + 1)).await?;
+    while let Some(body) = lines.next().await? {
         let Ok(line) = context.client.decode::<Line>(&body) else { continue };
         if let Some(seq) = line.seq {
-            // A server may begin with the line we named or with the one behind it.
-            if seq <= *seen && *seen > 0 {
-                continue;
-            }
             *seen = seq;
         }
         context.output.answer(&body, || line.text.clone())?;

@@ -1,32 +1,41 @@
 //! JSON lines of an answer that does not end yet.
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use reqwest::Response;
 use serde_json::Value;
+
+use crate::error::{Error, Result};
 
 /// A longer line is not one of ours.
 const LONGEST: usize = 4 << 20;
 
 /// The lines, as they come.
 pub(crate) struct Lines {
-    chunks: futures_util::stream::BoxStream<'static, Option<Vec<u8>>>,
+    chunks: BoxStream<'static, reqwest::Result<Vec<u8>>>,
+    api: String,
     splitter: Splitter,
 }
 
 impl Lines {
-    pub(crate) fn new(response: Response) -> Self {
-        let chunks = response.bytes_stream().map(|chunk| chunk.ok().map(|bytes| bytes.to_vec())).boxed();
-        Self { chunks, splitter: Splitter::default() }
+    pub(crate) fn new(api: &str, response: Response) -> Self {
+        let chunks = response.bytes_stream().map_ok(|bytes| bytes.to_vec()).boxed();
+        Self { chunks, api: api.to_owned(), splitter: Splitter::default() }
     }
 
-    /// The next line; none when the stream has ended, whole or cut: the caller asks the API which it was.
-    pub(crate) async fn next(&mut self) -> Option<Value> {
+    /// The next line; none when the stream has ended whole.
+    pub(crate) async fn next(&mut self) -> Result<Option<Value>> {
         loop {
             if let Some(line) = self.splitter.pop() {
-                return Some(line);
+                return Ok(Some(line));
             }
-            self.splitter.push(&self.chunks.next().await.flatten()?)?;
+            let Some(chunk) = self.chunks.next().await else { return Ok(None) };
+            let chunk = chunk.map_err(|_| self.lost("the connection was lost"))?;
+            self.splitter.push(&chunk).ok_or_else(|| self.lost("it sends a line without end"))?;
         }
+    }
+
+    fn lost(&self, reason: &str) -> Error {
+        Error::Unreachable { api: self.api.clone(), reason: reason.to_owned() }
     }
 }
 

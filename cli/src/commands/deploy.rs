@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{Page, Project, Release},
+    api::{Page, Release},
     args,
     context::Context,
     error::{Error, Result},
@@ -51,11 +51,11 @@ pub(crate) struct Rollback {
 impl Rollback {
     pub(crate) async fn run(&self, context: &Context) -> Result<()> {
         let release = match &self.release {
-            Some(release) => find(context, release).await?,
-            None => previous(context).await?,
+            Some(release) => number(release),
+            None => previous(context).await?.to_string(),
         };
-        context.output.note(&format!("rolling back to v{}", release.seq));
-        let mut request = json!({ "release": release.id });
+        context.output.note(&format!("rolling back to release {release}"));
+        let mut request = json!({ "release": release });
         if self.keep_config {
             request["keep_config"] = json!(true);
         }
@@ -69,24 +69,24 @@ async fn post(context: &Context, request: &Value, following: Following) -> Resul
     following.accepted(context, &accepted).await
 }
 
-async fn find(context: &Context, release: &str) -> Result<Release> {
-    let number = release.strip_prefix('v').unwrap_or(release);
-    let name = if number.bytes().all(|byte| byte.is_ascii_digit()) { number } else { release };
-    let body = context.client.get(&context.project_path(&format!("/releases/{name}"))?).await?;
-    context.client.decode(&body)
+/// The newest one that had the traffic before the one that has it.
+async fn previous(context: &Context) -> Result<i64> {
+    let body = context.client.get(&context.project_path("/releases?limit=100")?).await?;
+    let releases: Page<Release> = context.client.decode(&body)?;
+    let mut older = releases.items.iter().skip_while(|release| !release.active).skip(1);
+    let previous = older.find(|release| release.deployed_at.is_some());
+    previous
+        .map(|release| release.seq)
+        .ok_or_else(|| Error::Failed("there is no release before the active one".to_owned()))
 }
 
-async fn previous(context: &Context) -> Result<Release> {
-    let project: Project = context.client.decode(&context.client.get(&context.project_path("")?).await?)?;
-    let body = context.client.list(&context.project_path("/releases")?).await?;
-    let mut releases: Page<Release> = context.client.decode(&body)?;
-    releases.items.sort_by_key(|release| std::cmp::Reverse(release.seq));
-    let is_active =
-        |release: &Release| project.active_release.as_ref().is_some_and(|active| active.is(release));
-    let mut older = releases.items.into_iter().skip_while(|release| !is_active(release)).skip(1);
-    older.next().ok_or_else(|| Error::Failed("there is no release before the active one".to_owned()))
+/// `v3` is how releases are listed; the API takes 3, or an id.
+fn number(release: &str) -> String {
+    let number = release.strip_prefix('v').unwrap_or(release);
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { number.to_owned() } else { release.to_owned() }
 }
 
 fn is_commit(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

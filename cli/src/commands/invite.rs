@@ -4,7 +4,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{context::Context, error::Result};
+use crate::{context::Context, error::Result, target::Target};
 
 /// Make an invitation: a token with which one person can sign up
 #[derive(Debug, Args)]
@@ -21,7 +21,13 @@ impl Invite {
         let body = context.client.send(Method::POST, "/v1/invitations", Some(&request)).await?;
         let token = body.get("token").and_then(Value::as_str).unwrap_or_default();
         context.output.answer(&body, || token.to_owned())?;
-        context.output.note(&format!("to be used once: paastech signup --api URL --invitation {token}"));
+        let api = match context.client.target() {
+            Target::Url(url) => url,
+            Target::Socket(_) => "URL",
+        };
+        context
+            .output
+            .note(&format!("good for one sign-up: paastech signup --api {api} --invitation {token}"));
         Ok(())
     }
 }

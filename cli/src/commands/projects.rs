@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::{
-    api::{Page, Project, ReleaseRef},
+    api::{Page, Project},
     context::Context,
     error::Result,
     output::table,
@@ -20,16 +20,15 @@ impl Projects {
         let projects: Page<Project> = context.client.decode(&body)?;
         context.output.answer(&body, || {
             let rows = projects.items.iter().map(row).collect();
-            table(["NAME", "STATE", "RELEASE", "URL"], rows, "no projects: `paastech create NAME` makes one")
+            table(["NAME", "STATE", "URL"], rows, "no projects: `paastech create NAME` makes one")
         })
     }
 }
 
-fn row(project: &Project) -> [String; 4] {
-    [
-        project.slug.clone(),
-        project.desired_state.clone().unwrap_or_default(),
-        project.active_release.as_ref().map_or("-".to_owned(), ReleaseRef::label),
-        project.url.clone().unwrap_or_default(),
-    ]
+fn row(project: &Project) -> [String; 3] {
+    let state = match &project.active_release {
+        Some(_) => project.desired_state.clone().unwrap_or_default(),
+        None => "not deployed".to_owned(),
+    };
+    [project.slug.clone(), state, project.url.clone().unwrap_or_default()]
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::{
-    api::{Page, Project, Release},
+    api::{Page, Release},
     context::Context,
     error::Result,
     output::table,
@@ -13,37 +13,38 @@ use crate::{
 /// List the releases, the newest first
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  paastech releases")]
-pub(crate) struct Releases {}
+pub(crate) struct Releases {
+    /// How many at most
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=100))]
+    limit: u8,
+}
 
 impl Releases {
     pub(crate) async fn run(&self, context: &Context) -> Result<()> {
-        let body = context.client.list(&context.project_path("/releases")?).await?;
-        if context.output.is_json() {
-            return context.output.answer(&body, String::new);
-        }
-        let mut releases: Page<Release> = context.client.decode(&body)?;
-        releases.items.sort_by_key(|release| std::cmp::Reverse(release.seq));
-        let project: Project =
-            context.client.decode(&context.client.get(&context.project_path("")?).await?)?;
-        let rows = releases.items.iter().map(|release| row(release, &project)).collect();
-        let header = ["RELEASE", "STATE", "COMMIT", "CONFIG", "REASON", "MADE"];
-        context.output.line(&table(header, rows, "no releases yet: push, or `paastech deploy`"))
+        let path = context.project_path(&format!("/releases?limit={}", self.limit))?;
+        let body = context.client.get(&path).await?;
+        let releases: Page<Release> = context.client.decode(&body)?;
+        context.output.answer(&body, || {
+            let rows = releases.items.iter().map(row).collect();
+            let header = ["RELEASE", "STATE", "COMMIT", "CONFIG", "REASON", "MADE"];
+            table(header, rows, "no releases yet: push, or `paastech deploy`")
+        })
     }
 }
 
-fn row(release: &Release, project: &Project) -> [String; 6] {
-    let active = project.active_release.as_ref().is_some_and(|active| active.is(release));
+fn row(release: &Release) -> [String; 6] {
+    let state = match (release.active, release.deployed_at) {
+        (true, _) => "active",
+        (false, Some(_)) => "",
+        (false, None) => "never deployed",
+    };
     [
         format!("v{}", release.seq),
-        if active { "active" } else { "" }.to_owned(),
-        release.commit.as_deref().map(short).unwrap_or_default(),
-        release.configuration_version.map(|version| version.to_string()).unwrap_or_default(),
-        release.reason.clone().unwrap_or_default(),
+        state.to_owned(),
+        // As people write it.
+        release.commit.chars().take(10).collect(),
+        release.configuration_version.to_string(),
+        release.reason.clone(),
         ago(release.created_at),
     ]
-}
-
-/// A commit as people write it.
-pub(crate) fn short(commit: &str) -> String {
-    commit.chars().take(10).collect()
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::{
-    api::{Project, ReleaseRef},
+    api::Project,
     context::Context,
     error::Result,
     output::{bytes, facts, table},
@@ -23,44 +23,39 @@ pub(crate) struct Stats {}
 #[derive(Debug, Deserialize)]
 struct StatusBody {
     desired_state: String,
-    #[serde(default)]
-    active_release: Option<ReleaseRef>,
-    #[serde(default)]
+    url: String,
+    active_release: Option<ActiveRelease>,
     containers: Vec<Container>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ActiveRelease {
+    seq: i64,
 }
 
 #[derive(Debug, Deserialize)]
 struct Container {
     name: String,
-    #[serde(default)]
+    release: i64,
     state: String,
-    #[serde(default)]
-    health: Option<String>,
-    #[serde(default)]
-    release: Option<ReleaseRef>,
-    #[serde(default)]
-    restarts: Option<u64>,
+    health: String,
+    restarts: u32,
+    exit_code: i32,
+    oom_killed: bool,
 }
 
 #[derive(Debug, Deserialize)]
 struct StatsBody {
-    #[serde(default, alias = "items")]
     containers: Vec<Usage>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Usage {
-    #[serde(alias = "container")]
     name: String,
-    #[serde(default)]
     cpu_percent: f64,
-    #[serde(default)]
     memory_bytes: u64,
-    #[serde(default)]
     memory_limit_bytes: u64,
-    #[serde(default)]
     network_received_bytes: u64,
-    #[serde(default)]
     network_sent_bytes: u64,
 }
 
@@ -76,8 +71,8 @@ impl Status {
         let head = facts(&[
             ("project", Some(project.slug)),
             ("state", Some(status.desired_state)),
-            ("release", status.active_release.as_ref().map(ReleaseRef::label)),
-            ("url", project.url),
+            ("release", status.active_release.map(|release| format!("v{}", release.seq))),
+            ("url", Some(status.url)),
         ]);
         let rows = status.containers.iter().map(container_row).collect();
         let containers = table(["CONTAINER", "RELEASE", "STATE", "RESTARTS"], rows, "no containers");
@@ -86,13 +81,24 @@ impl Status {
 }
 
 fn container_row(container: &Container) -> [String; 4] {
-    let health = container.health.as_deref().filter(|health| !health.is_empty());
     [
         container.name.clone(),
-        container.release.as_ref().map(ReleaseRef::label).unwrap_or_default(),
-        health.map_or(container.state.clone(), |health| format!("{} ({health})", container.state)),
-        container.restarts.map(|count| count.to_string()).unwrap_or_default(),
+        format!("v{}", container.release),
+        condition(container),
+        container.restarts.to_string(),
     ]
+}
+
+/// The state with what explains it.
+fn condition(container: &Container) -> String {
+    let state = &container.state;
+    match (state.as_str(), container.health.as_str()) {
+        ("running", "") => state.clone(),
+        ("running", health) => format!("{state} ({health})"),
+        ("exited" | "dead" | "restarting", _) if container.oom_killed => format!("{state} (out of memory)"),
+        ("exited" | "dead" | "restarting", _) => format!("{state} (exit code {})", container.exit_code),
+        _ => state.clone(),
+    }
 }
 
 impl Stats {

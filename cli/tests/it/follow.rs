@@ -23,7 +23,7 @@ fn line(seq: u64) -> Value {
 fn deploying(state: &'static str) -> impl Fn(&Seen) -> Reply + Send + Sync {
     move |seen| match seen.call.as_str() {
         "POST /v1/projects/shop/deployments" => Reply::Json(202, operation("queued")),
-        "GET /v1/operations/o-1/log?follow=true&from=0" => Reply::Lines(vec![line(1), line(2)]),
+        "GET /v1/operations/o-1/log?follow=true&from=1" => Reply::Lines(vec![line(1), line(2)]),
         _ => Reply::ok(operation(state)),
     }
 }
@@ -59,10 +59,10 @@ async fn a_cut_log_goes_on_where_it_stopped() {
     let streams = AtomicUsize::new(0);
     let host = Host::logged_in(move |seen| match seen.call.as_str() {
         "POST /v1/projects/shop/deployments" => Reply::Json(202, operation("queued")),
-        "GET /v1/operations/o-1/log?follow=true&from=0" => Reply::Lines(vec![line(1), line(2)]),
-        "GET /v1/operations/o-1/log?follow=true&from=2" => {
+        "GET /v1/operations/o-1/log?follow=true&from=1" => Reply::Broken(vec![line(1), line(2)]),
+        "GET /v1/operations/o-1/log?follow=true&from=3" => {
             streams.fetch_add(1, Ordering::SeqCst);
-            Reply::Lines(vec![line(2), line(3)])
+            Reply::Lines(vec![line(3)])
         }
         _ if streams.load(Ordering::SeqCst) == 0 => Reply::ok(operation("running")),
         _ => Reply::ok(operation("done")),
@@ -102,15 +102,15 @@ async fn ctrl_c_stops_the_following_only() {
 
 #[tokio::test]
 async fn a_rollback_takes_the_release_before_the_active_one() {
-    let release = |seq: u64| json!({ "id": format!("r-{seq}"), "seq": seq, "created_at": 0 });
+    let release = |seq: u64, deployed_at: Option<i64>| {
+        json!({ "id": format!("r-{seq}"), "seq": seq, "created_at": 0, "deployed_at": deployed_at,
+                "active": seq == 4, "commit": "c", "reason": "push", "configuration_version": 1 })
+    };
     let host = Host::logged_in(move |seen| match seen.call.as_str() {
-        "GET /v1/projects/shop" => {
-            Reply::ok(json!({ "id": "p", "slug": "shop", "active_release": release(3) }))
+        "GET /v1/projects/shop/releases?limit=100" => {
+            let times = [(5, None), (4, Some(4)), (3, None), (2, Some(2)), (1, Some(1))];
+            Reply::ok(json!({ "items": times.map(|(seq, at)| release(seq, at)) }))
         }
-        "GET /v1/projects/shop/releases" => {
-            Reply::ok(json!({ "items": [release(1), release(2), release(3), release(4)] }))
-        }
-        "GET /v1/projects/shop/releases/1" => Reply::ok(release(1)),
         _ => Reply::Json(202, operation("queued")),
     })
     .await;
@@ -118,7 +118,7 @@ async fn a_rollback_takes_the_release_before_the_active_one() {
     assert_eq!(host.run(&["rollback", "v1", "--keep-config", "-d", "-p", "shop"]).await.code, Some(0));
     let sent: Vec<Value> =
         host.seen().into_iter().filter(|seen| seen.call.starts_with("POST")).map(|seen| seen.body).collect();
-    assert_eq!(sent, [json!({ "release": "r-2" }), json!({ "release": "r-1", "keep_config": true })]);
+    assert_eq!(sent, [json!({ "release": "2" }), json!({ "release": "1", "keep_config": true })]);
 }
 
 #[tokio::test]
@@ -141,4 +141,22 @@ async fn a_reader_that_goes_away_is_no_failure() {
     drop(child.stdout.take());
     let outcome = finish(child).await;
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn followed_logs_go_on_after_a_lost_connection_without_repeating() {
+    let text =
+        |at: i64| json!({ "container": "web-1", "stream": "stdout", "at": at, "text": format!("at {at}") });
+    let host = Host::logged_in(move |seen| match seen.call.as_str() {
+        "GET /v1/projects/shop/logs?follow=true" => Reply::Broken(vec![text(1), text(2)]),
+        "GET /v1/projects/shop/logs?follow=true&tail=0&since=2" => Reply::Endless(vec![text(2), text(3)]),
+        _ => Reply::problem(500, "not this"),
+    })
+    .await;
+    let mut child = host.spawn(host.home.path(), &["logs", "-f", "-p", "shop"]);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+    for at in 1..=3 {
+        let line = tokio::time::timeout(Duration::from_secs(20), stdout.next_line()).await.unwrap().unwrap();
+        assert_eq!(line, Some(format!("web-1 | at {at}")));
+    }
 }

@@ -1,7 +1,6 @@
 //! A server that answers as a test says, and a home folder to run the command in.
 
 use std::{
-    convert::Infallible,
     fs,
     io::Write,
     os::unix::fs::PermissionsExt,
@@ -11,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody, combinators::BoxBody};
 use hyper::{
     Request, Response,
@@ -43,6 +42,8 @@ pub(crate) enum Reply {
     Json(u16, Value),
     /// Lines, and then the end of the stream.
     Lines(Vec<Value>),
+    /// Lines, and then the connection is lost.
+    Broken(Vec<Value>),
     /// Lines, and then nothing, for ever.
     Endless(Vec<Value>),
     /// The connection is closed without an answer.
@@ -278,20 +279,33 @@ async fn read(request: Request<Incoming>) -> Seen {
     Seen { call, token, key, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
 }
 
-fn encode(reply: Reply) -> Option<Response<BoxBody<Bytes, Infallible>>> {
+fn encode(reply: Reply) -> Option<Response<BoxBody<Bytes, std::io::Error>>> {
     let text = |lines: Vec<Value>| lines.into_iter().map(|line| format!("{line}\n")).collect::<String>();
-    let (status, text, endless) = match reply {
-        Reply::Json(status, Value::Null) => (status, String::new(), false),
-        Reply::Json(status, body) => (status, body.to_string(), false),
-        Reply::Lines(lines) => (200, text(lines), false),
-        Reply::Endless(lines) => (200, text(lines), true),
+    let (status, text, end) = match reply {
+        Reply::Json(status, Value::Null) => (status, String::new(), End::Whole),
+        Reply::Json(status, body) => (status, body.to_string(), End::Whole),
+        Reply::Lines(lines) => (200, text(lines), End::Whole),
+        Reply::Broken(lines) => (200, text(lines), End::Broken),
+        Reply::Endless(lines) => (200, text(lines), End::Never),
         Reply::Cut => return None,
     };
-    let first = futures_util::stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from(text)))]);
-    let body = if endless {
-        BodyExt::boxed(StreamBody::new(first.chain(futures_util::stream::pending())))
-    } else {
-        BodyExt::boxed(StreamBody::new(first))
+    let first = stream::iter([Ok(Frame::data(Bytes::from(text)))]);
+    let rest = match end {
+        End::Whole => stream::empty().left_stream(),
+        // A moment later, so that what came before is on its way.
+        End::Broken => stream::once(async {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            Err(std::io::Error::other("broken by the test"))
+        })
+        .left_stream()
+        .right_stream(),
+        End::Never => stream::pending().right_stream().right_stream(),
     };
-    Some(Response::builder().status(status).body(body).unwrap())
+    Some(Response::builder().status(status).body(BodyExt::boxed(StreamBody::new(first.chain(rest)))).unwrap())
+}
+
+enum End {
+    Whole,
+    Broken,
+    Never,
 }

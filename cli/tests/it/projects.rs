@@ -8,7 +8,7 @@ const GIT_URL: &str = "ssh://git@paas.example:2222/shop.git";
 
 fn answer(seen: &Seen) -> Reply {
     let project = json!({ "id": "p-1", "slug": "shop", "git_url": GIT_URL, "url": "http://shop.example",
-                          "deploy_branch": "main", "desired_state": "running", "active_release": null });
+                          "deploy_branch": "main", "desired_state": "running", "active_release": "r-1" });
     match seen.call.as_str() {
         "POST /v1/projects" => Reply::Json(201, project),
         "GET /v1/projects" => Reply::ok(json!({ "items": [project] })),
@@ -67,7 +67,7 @@ async fn no_remote_leaves_git_alone() {
 async fn projects_are_a_table_or_the_apis_json() {
     let host = Host::logged_in(answer).await;
     let table = host.run(&["projects"]).await.stdout;
-    assert_eq!(table, "NAME  STATE    RELEASE  URL\nshop  running  -        http://shop.example\n");
+    assert_eq!(table, "NAME  STATE    URL\nshop  running  http://shop.example\n");
     assert_eq!(host.run(&["projects", "--json"]).await.json()["items"][0]["id"], "p-1");
 }
 
