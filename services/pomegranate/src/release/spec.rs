@@ -22,6 +22,8 @@ use crate::{
 const ROOT_CAPABILITIES: [&str; 6] =
     ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID", "NET_BIND_SERVICE"];
 const MIB: u64 = 1 << 20;
+/// Enough for a server, and below what an engine without CAP_SYS_RESOURCE may hand out.
+const OPEN_FILES: i64 = 16_384;
 const MAX_REPLICAS: u32 = 16;
 const MAX_VARIABLES_BYTES: usize = 128 << 10;
 /// Between two runs of the held probe; the engine starts the first one this long after the container.
@@ -190,7 +192,7 @@ impl ReleaseSpec {
             cpu_shares: Some(i64::from(self.cpu_millis).clamp(2, 1024)),
             pids_limit: Some(i64::from(self.pids)),
             oom_score_adj: Some(500),
-            ulimits: Some(vec![limit("nofile", 65536), limit("core", 0)]),
+            ulimits: Some(vec![limit("nofile", OPEN_FILES), limit("core", 0)]),
             shm_size: Some(64 << 20),
             init: Some(true),
             log_config: Some(HostConfigLogConfig {

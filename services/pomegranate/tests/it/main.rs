@@ -1,0 +1,8 @@
+//! Pomegranate against a real engine, each test with an installation of its own that is removed at its end.
+
+mod builds;
+mod fences;
+mod observing;
+mod ownership;
+mod releases;
+mod world;
