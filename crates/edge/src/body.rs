@@ -12,7 +12,13 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::{access::Access, pulse::Busy, server::InFlight};
+use crate::{
+    EdgeConfig,
+    access::Access,
+    config::ms,
+    pulse::{Busy, Pulse},
+    server::InFlight,
+};
 
 /// Why a body was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,11 +43,13 @@ struct UploadState {
     taken: bool,
     moved_at: Instant,
     cut: Option<Cut>,
+    pulse: Arc<Pulse>,
 }
 
 impl Upload {
-    /// A body of at most `limit` bytes (0 = any number) that may pause for `idle`.
-    pub(crate) fn new(inner: Incoming, limit: u64, idle: Duration) -> Self {
+    /// A body within the configuration's limits, on the connection with this pulse.
+    pub(crate) fn new(inner: Incoming, config: &EdgeConfig, pulse: Arc<Pulse>) -> Self {
+        let (limit, idle) = (config.limits.body_bytes, ms(config.timeouts.upload_idle_ms));
         let left = (limit > 0).then_some(limit);
         let state = UploadState {
             inner,
@@ -50,6 +58,7 @@ impl Upload {
             taken: false,
             moved_at: Instant::now(),
             cut: None,
+            pulse,
         };
         Self(Arc::new(Mutex::new(state)))
     }
@@ -80,6 +89,7 @@ impl UploadState {
         let frame = frame?;
         self.taken = true;
         self.moved_at = Instant::now();
+        self.pulse.progress();
         if let (Some(left), Some(data)) = (self.left.as_mut(), frame.data_ref()) {
             *left = left.checked_sub(data.len() as u64).ok_or(Cut::TooLarge)?;
         }
@@ -115,7 +125,7 @@ pub(crate) struct Download {
     /// Told at its end, or when the client goes away.
     access: Option<Access>,
     _in_flight: Option<InFlight>,
-    _busy: Option<Busy>,
+    busy: Option<Busy>,
 }
 
 enum Source {
@@ -127,19 +137,19 @@ impl Download {
     /// The app's answer, which may pause for `idle`; the request is in flight until it ends.
     pub(crate) fn app(inner: Incoming, idle: Duration, in_flight: InFlight) -> Self {
         let source = Source::App { inner, idle: Idle::new(idle) };
-        Self { source, access: None, _in_flight: Some(in_flight), _busy: None }
+        Self { source, access: None, _in_flight: Some(in_flight), busy: None }
     }
 
     /// A text of ours.
     pub(crate) fn page(text: impl Into<Bytes>) -> Self {
         let source = Source::Page(Some(text.into()).filter(|text| !text.is_empty()));
-        Self { source, access: None, _in_flight: None, _busy: None }
+        Self { source, access: None, _in_flight: None, busy: None }
     }
 
     /// Ends the request's line in the log, and the connection's being busy, with this body.
     pub(crate) fn ending(mut self, access: Option<Access>, busy: Busy) -> Self {
         self.access = access;
-        self._busy = Some(busy);
+        self.busy = Some(busy);
         self
     }
 }
@@ -153,6 +163,9 @@ impl Body for Download {
             Source::App { inner, idle } => ready!(idle.poll(inner, cx)),
             Source::Page(text) => text.take().map(|text| Ok(Frame::data(text))),
         };
+        if let Some(busy) = &self.busy {
+            busy.progress();
+        }
         if let (Some(Err(_)), Some(access)) = (&polled, &mut self.access) {
             access.broken();
         }

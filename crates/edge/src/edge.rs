@@ -1,18 +1,19 @@
 //! The edge as a whole: two listeners, the table between them, and what keeps it true.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use paastech_labels::LabelKey;
 use paastech_runtime::Shutdown;
 use tokio::net::TcpListener;
 
 use crate::{
-    EdgeConfig, EdgeError, RouteTable, accept,
-    config::ms,
-    follow::{Follower, Synced},
-    internal::Internal,
-    proxy::Proxy,
+    EdgeConfig, EdgeError, RouteTable, accept, config::ms, follow::Follower, internal::Internal,
+    proxy::Proxy, synced::Synced,
 };
+
+/// How long clients wait in the listener's backlog for the first look at the engine: after a restart they find their
+/// app, not an empty table.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// A bound edge that does not serve yet.
 pub struct Edge {
@@ -56,7 +57,7 @@ impl Edge {
         let (internal, internal_addr) = bind(config.internal_listen).await?;
         let table = Arc::new(RouteTable::new(ms(config.timeouts.connect_ms)));
         let config = Arc::new(config);
-        let synced = Synced::default();
+        let synced = Synced::not_yet();
         Ok(Self { config, public, internal, addr, internal_addr, table, synced, follower: None })
     }
 
@@ -92,12 +93,14 @@ impl Edge {
             }
         };
         let internal = Arc::new(Internal { table: Arc::clone(&table), synced: synced.clone() });
-        let proxy = Arc::new(Proxy { table, config: Arc::clone(&config), shutdown: shutdown.clone() });
-        tokio::join!(
-            follow,
-            accept::serve(self.public, proxy, Arc::clone(&config), shutdown.clone()),
-            accept::serve(self.internal, internal, config, shutdown.clone()),
-        );
+        let proxy =
+            Proxy { table, synced: synced.clone(), config: Arc::clone(&config), shutdown: shutdown.clone() };
+        let public = async {
+            synced.wait(FIRST_LOOK).await;
+            accept::serve(self.public, Arc::new(proxy), Arc::clone(&config), shutdown.clone()).await;
+        };
+        let internal = accept::serve(self.internal, internal, Arc::clone(&config), shutdown.clone());
+        tokio::join!(follow, public, internal);
         Ok(())
     }
 }

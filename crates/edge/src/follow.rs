@@ -6,10 +6,7 @@ use std::{
     io,
     path::PathBuf,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -23,7 +20,7 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use paastech_labels::{LabelKey, instance_selector, names};
 use paastech_runtime::Shutdown;
 
-use crate::{Replica, RouteTable, observe};
+use crate::{EdgeConfig, Replica, RouteTable, observe, synced::Synced};
 
 /// Looks without an event: what the events missed is seen after this at the latest.
 const WATCHDOG: Duration = Duration::from_secs(15);
@@ -38,20 +35,6 @@ const OVERLAP: Duration = Duration::from_secs(2);
 /// The first and the longest pause while the engine is away.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// Whether the engine has been listed once.
-#[derive(Clone, Default)]
-pub(crate) struct Synced(Arc<AtomicBool>);
-
-impl Synced {
-    pub(crate) fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Follows one engine for one installation.
 pub(crate) struct Follower {
     socket: PathBuf,
@@ -64,12 +47,7 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    pub(crate) fn new(
-        config: &crate::EdgeConfig,
-        key: LabelKey,
-        table: Arc<RouteTable>,
-        synced: Synced,
-    ) -> Self {
+    pub(crate) fn new(config: &EdgeConfig, key: LabelKey, table: Arc<RouteTable>, synced: Synced) -> Self {
         let (socket, instance) = (config.socket.clone(), config.instance.clone());
         Self { socket, instance, key, table, synced, started: HashMap::new() }
     }
@@ -87,7 +65,11 @@ impl Follower {
             if began.elapsed() > WATCHDOG {
                 wait = BACKOFF.0;
             }
-            tracing::warn!(%error, "the engine cannot be followed; routes stay as they are");
+            if wait == BACKOFF.0 {
+                tracing::warn!(%error, "the engine cannot be followed; routes stay as they are");
+            } else {
+                tracing::debug!(%error, "the engine still cannot be followed");
+            }
             tokio::select! {
                 () = &mut draining => return,
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(BACKOFF.1),

@@ -10,7 +10,7 @@ use crate::{
     RouteTable,
     accept::{ClientConnection, Handler},
     body::Download,
-    follow::Synced,
+    synced::Synced,
     table::Route,
 };
 

@@ -16,6 +16,7 @@ mod page;
 mod proxy;
 mod pulse;
 mod server;
+mod synced;
 mod table;
 mod tunnel;
 

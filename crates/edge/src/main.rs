@@ -5,7 +5,6 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::Parser;
 use paastech_edge::{Edge, EdgeConfig};
-use paastech_labels::LabelKey;
 use paastech_runtime::{Shutdown, config, telemetry};
 
 /// Routes requests to the containers of one installation.
@@ -15,6 +14,9 @@ struct Args {
     /// A TOML file with the edge's configuration.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// Prints the merged configuration and ends.
+    #[arg(long)]
+    check_config: bool,
     /// The file with the key that signs labels, as 64 hex digits.
     #[arg(long)]
     label_key: PathBuf,
@@ -25,9 +27,13 @@ async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     telemetry::init(&telemetry::LogConfig::default());
     let config: EdgeConfig = config::load(args.config.as_deref(), &[])?;
+    if args.check_config {
+        print!("{}", config::print(&config)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let key = std::fs::read_to_string(&args.label_key)
         .with_context(|| format!("label key {}", args.label_key.display()))?;
-    let edge = Edge::build(config, LabelKey::from_hex(&key)?).await?;
+    let edge = Edge::build(config, paastech_labels::LabelKey::from_hex(&key)?).await?;
     let shutdown = Shutdown::new();
     shutdown.spawn("edge", edge.run(shutdown.clone()));
     Ok(shutdown.run_until_signal(Duration::from_secs(30)).await?)

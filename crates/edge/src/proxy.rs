@@ -22,6 +22,7 @@ use crate::{
     host,
     page::page,
     server::{InFlight, Server},
+    synced::Synced,
     table::Way,
     tunnel::{self, Tunnel},
 };
@@ -34,6 +35,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Answers clients.
 pub(crate) struct Proxy {
     pub(crate) table: Arc<RouteTable>,
+    pub(crate) synced: Synced,
     pub(crate) config: Arc<EdgeConfig>,
     pub(crate) shutdown: Shutdown,
 }
@@ -100,8 +102,7 @@ impl Proxy {
             upgrade: protocol.as_ref(),
         };
         headers::to_app(&mut parts.headers, &forward);
-        let upload =
-            Upload::new(body, self.config.limits.body_bytes, ms(self.config.timeouts.upload_idle_ms));
+        let upload = Upload::new(body, &self.config, Arc::clone(&client.pulse));
         let (mut response, in_flight) = self.send(&target.host, &parts, &upload).await?;
         if let Some(access) = access {
             access.release(in_flight.server().release.to_string());
@@ -157,6 +158,7 @@ impl Proxy {
                 }
                 Way::To(_) | Way::Tried => return Err(StatusCode::BAD_GATEWAY),
                 Way::Waiting => return Err(StatusCode::SERVICE_UNAVAILABLE),
+                Way::Unknown if !self.synced.get() => return Err(StatusCode::SERVICE_UNAVAILABLE),
                 Way::Unknown => return Err(StatusCode::NOT_FOUND),
             };
             let server = in_flight.server();

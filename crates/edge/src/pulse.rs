@@ -39,6 +39,8 @@ pub(crate) struct Pulse {
     stuck_since: AtomicU64,
     /// The last byte, either way.
     moved_at: AtomicU64,
+    /// The last piece of any body, either way: on HTTP/2 a client can answer pings and yet take nothing.
+    progress_at: AtomicU64,
 }
 
 /// A request that has not been answered to the end: counted until this is dropped.
@@ -54,6 +56,7 @@ impl Pulse {
             idle_since: AtomicU64::new(0),
             stuck_since: AtomicU64::new(0),
             moved_at: AtomicU64::new(1),
+            progress_at: AtomicU64::new(1),
         })
     }
 
@@ -62,7 +65,13 @@ impl Pulse {
         self.busy.fetch_add(1, Relaxed);
         self.multiplexed.store(version == Version::HTTP_2, Relaxed);
         self.head_since.store(0, Relaxed);
+        self.progress();
         Busy(Arc::clone(self))
+    }
+
+    /// A piece of a body went on.
+    pub(crate) fn progress(&self) {
+        self.progress_at.store(self.now(), Relaxed);
     }
 
     /// Resolves when the client has been too slow, with what it was too slow at.
@@ -91,7 +100,10 @@ impl Pulse {
             return Some("it takes nothing of the answer");
         }
         if self.busy.load(Relaxed) > 0 {
-            return None;
+            // Every body has a shorter limit of its own, which holds only while somebody asks it for more.
+            let longest = timeouts.response_ms.max(timeouts.response_idle_ms).max(timeouts.upload_idle_ms);
+            let limit = longest.saturating_add(timeouts.write_stall_ms);
+            return over(&self.progress_at, limit).then_some("nothing goes on");
         }
         if over(&self.head_since, timeouts.header_ms) {
             return Some("the head of a request took too long");
@@ -128,6 +140,13 @@ impl Pulse {
         } else if self.stuck_since.load(Relaxed) == 0 {
             self.stuck_since.store(self.now(), Relaxed);
         }
+    }
+}
+
+impl Busy {
+    /// A piece of the answer went on.
+    pub(crate) fn progress(&self) {
+        self.0.progress();
     }
 }
 
@@ -205,7 +224,14 @@ mod tests {
     }
 
     fn limits() -> Timeouts {
-        Timeouts { header_ms: 10_000, keep_alive_ms: 20_000, write_stall_ms: 10_000, ..Timeouts::default() }
+        Timeouts {
+            header_ms: 10_000,
+            keep_alive_ms: 20_000,
+            write_stall_ms: 10_000,
+            response_ms: 20_000,
+            response_idle_ms: 30_000,
+            ..Timeouts::default()
+        }
     }
 
     #[test]
@@ -225,6 +251,16 @@ mod tests {
         assert_eq!(pulse.verdict(&limits()), None);
         drop(busy);
         assert_eq!(pulse.verdict(&limits()), None, "idle from now on");
+    }
+
+    #[test]
+    fn one_whose_bodies_all_stand_still_is_overdue() {
+        let pulse = old();
+        let busy = pulse.begin(Version::HTTP_2);
+        pulse.progress_at.store(1, Relaxed);
+        assert_eq!(pulse.verdict(&limits()), Some("nothing goes on"));
+        busy.progress();
+        assert_eq!(pulse.verdict(&limits()), None);
     }
 
     #[test]
