@@ -188,7 +188,7 @@ pub(crate) async fn follow(
             Some(Event::Result(result)) => {
                 return match (result.outcome(), result.image) {
                     (BuildOutcome::Succeeded, Some(image)) => Ok(Some(image)),
-                    (BuildOutcome::Internal, _) => Err(Stop::Retry(result.message)),
+                    (BuildOutcome::Internal, _) => Err(Stop::Defect(result.message)),
                     (BuildOutcome::TimedOut, _) => Err(fail("build_timed_out", result.message)),
                     (BuildOutcome::Cancelled, _) => Err(fail("cancelled", result.message)),
                     _ => Err(fail("build_failed", result.message)),

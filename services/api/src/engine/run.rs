@@ -20,6 +20,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const GIVE_UP: Duration = Duration::from_secs(10);
 /// Claims of one step that ended in a panic or a kill.
 const MAX_ATTEMPTS: i64 = 5;
+/// Failures in a row that a neighbour does not explain.
+const MAX_DEFECTS: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs the operation to its end, or until the claim is lost or the process stops.
 pub(crate) async fn operation(engine: &Engine, row: Row, shutdown: &Shutdown) {
@@ -88,7 +91,7 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
     let log = engine.logs.writer(claim.id).await?;
     let project = row.project_id()?;
     let release = row.release_id.clone();
-    let mut context = Context { engine, row, project, claim, log, release };
+    let mut context = Context { engine, row, project, claim, log, said: Vec::new(), release };
     if context.row.attempt > MAX_ATTEMPTS {
         let reason = Reason {
             code: "quarantined".to_owned(),
@@ -96,7 +99,7 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
         };
         return end(&mut context, End::Quarantined, Some(reason)).await;
     }
-    let mut pause = Duration::from_millis(200);
+    let (mut pause, mut defects) = (FIRST_PAUSE, 0);
     loop {
         let outcome = if context.row.state == "undoing" {
             undo(&mut context).await
@@ -105,6 +108,11 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
                 Ok(next) => Ok(next),
                 Err(Stop::Retry(text)) if engine.clock.now_ms() < context.row.deadline_at => Err(Stop::Retry(text)),
                 Err(Stop::Retry(text)) => give_up(&mut context, "deadline", text, End::Failed).await,
+                Err(Stop::Defect(text)) if defects < MAX_DEFECTS => {
+                    defects += 1;
+                    Err(Stop::Retry(text))
+                }
+                Err(Stop::Defect(text)) => give_up(&mut context, "internal", text, End::Failed).await,
                 Err(Stop::Fail(reason)) => give_up(&mut context, &reason.code, reason.text, End::Failed).await,
                 Err(Stop::Cancelled) => {
                     give_up(&mut context, "cancelled", "cancelled".to_owned(), End::Cancelled).await
@@ -119,14 +127,17 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
             }
             Ok(Next::Go(step)) => {
                 record(&mut context, "running", step).await?;
-                pause = Duration::from_millis(200);
+                (pause, defects) = (FIRST_PAUSE, 0);
             }
             Ok(Next::AwaitSource) => {
                 await_source(&mut context).await?;
                 return Err(Stop::Lost);
             }
-            Err(Stop::Retry(text)) => {
+            Err(Stop::Retry(text) | Stop::Defect(text)) => {
                 tracing::warn!(step = context.row.step, reason = text, "a step is tried again");
+                if pause > FIRST_PAUSE {
+                    context.say(&format!("Waiting: {text}")).await?;
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(10));
             }
@@ -217,6 +228,7 @@ async fn record_as(context: &mut Context<'_>, state: &str, step: &str, phase: &s
     }
     operation_event::append(&mut tx, context.claim.id, &context.row.step, phase, now, "{}").await?;
     tx.commit().await.map_err(DbError::from)?;
+    context.said.clear();
     step.clone_into(&mut context.row.step);
     state.clone_into(&mut context.row.state);
     context.engine.changed.notify_waiters();

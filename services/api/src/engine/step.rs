@@ -30,6 +30,8 @@ pub(crate) enum Stop {
     Fail(Reason),
     /// A neighbour or the database does not answer: try the same step again, later.
     Retry(String),
+    /// A neighbour failed in a way that it does not explain: try again, but not for long.
+    Defect(String),
     /// Somebody asked for the end.
     Cancelled,
     /// The claim is lost, or the process stops: whoever claims it next goes on.
@@ -52,9 +54,8 @@ impl From<Status> for Stop {
     fn from(status: Status) -> Self {
         match Kind::from_code(status.code()) {
             // A lower fence than another operation's of this project: the next try reads the new one.
-            Kind::Unavailable | Kind::Timeout | Kind::Internal | Kind::Precondition => {
-                Self::Retry(status.message().to_owned())
-            }
+            Kind::Unavailable | Kind::Timeout | Kind::Precondition => Self::Retry(status.message().to_owned()),
+            Kind::Internal => Self::Defect(status.message().to_owned()),
             kind => Self::Fail(Reason { code: kind.name().to_owned(), text: status.message().to_owned() }),
         }
     }
@@ -72,14 +73,21 @@ pub(crate) struct Context<'a> {
     pub(crate) project: ProjectId,
     pub(crate) claim: Claim,
     pub(crate) log: Writer,
+    /// What the step at hand has said.
+    pub(crate) said: Vec<String>,
     /// The release that the operation makes or works on, once known.
     pub(crate) release: Option<String>,
 }
 
 impl Context<'_> {
-    /// Shows a line to whoever follows.
+    /// Shows a line to whoever follows; what a repeated step says again is shown once.
     pub(crate) async fn say(&mut self, text: &str) -> Result<(), Stop> {
-        Ok(self.log.line(self.engine.clock.now_ms(), text).await?)
+        if self.said.iter().any(|said| said == text) {
+            return Ok(());
+        }
+        self.log.line(self.engine.clock.now_ms(), text).await?;
+        self.said.push(text.to_owned());
+        Ok(())
     }
 
     async fn fence(&self) -> Result<i64, Stop> {
