@@ -57,10 +57,11 @@ fn check_at(target: &Target, address: SocketAddr) -> Result<(), Failed> {
 fn get(stream: &mut TcpStream, path: &str, address: SocketAddr) -> io::Result<Option<u16>> {
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-    write!(
-        stream,
+    // In one piece: simple apps take what the first read gives for the whole request.
+    let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: paastech-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    )?;
+    );
+    stream.write_all(request.as_bytes())?;
     let mut head = Vec::new();
     let mut buffer = [0; 256];
     while !head.contains(&b'\n') && head.len() < HEAD_LIMIT {

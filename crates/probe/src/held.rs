@@ -30,7 +30,7 @@ pub(crate) fn run(target: &Target, gate: &Path) -> ExitCode {
 }
 
 fn become_ready(target: &Target, gate: &Path, life: &str) -> ExitCode {
-    while !gate.exists() {
+    while !is_open(gate) {
         thread::sleep(GATE_PAUSE);
     }
     while check(target).is_err() {
@@ -39,6 +39,11 @@ fn become_ready(target: &Target, gate: &Path, life: &str) -> ExitCode {
     // Without the marker the next run asks again and exits at once: dearer, but right.
     let _ = fs::write(MARKER, life);
     ExitCode::SUCCESS
+}
+
+/// A gate is open when its file is there and not empty: it can be emptied, but not removed, from outside.
+fn is_open(gate: &Path) -> bool {
+    fs::metadata(gate).is_ok_and(|metadata| metadata.len() > 0)
 }
 
 fn hold(target: &Target) -> ExitCode {
@@ -69,6 +74,17 @@ fn start_time(stat: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_gate_file_is_shut() {
+        let gate = std::env::temp_dir().join(format!("paastech-gate-{}", std::process::id()));
+        assert!(!is_open(&gate));
+        fs::write(&gate, "").expect("written");
+        assert!(!is_open(&gate));
+        fs::write(&gate, "open\n").expect("written");
+        assert!(is_open(&gate));
+        fs::remove_file(&gate).expect("removed");
+    }
 
     #[test]
     fn reads_the_start_time_past_a_hostile_name() {

@@ -25,7 +25,6 @@ use paastech_proto::pomegranate::{
 use paastech_runtime::{Transport, transport::in_process};
 use paastech_types::{BuildId, ProjectId, ReleaseId};
 use pomegranate::Config;
-use tempfile::TempDir;
 use uuid::Uuid;
 
 const SOCKET: &str = "/var/run/docker.sock";
@@ -36,7 +35,6 @@ pub(crate) struct World {
     pub(crate) docker: Docker,
     pub(crate) project: ProjectId,
     pub(crate) config: Config,
-    _dir: TempDir,
 }
 
 /// The key that every test installation signs with.
@@ -77,9 +75,10 @@ where
         configure(&mut config);
         let instance = config.instance.clone();
         let client = client(config.clone()).await;
-        let world = World { client, docker: docker.clone(), project: ProjectId::new(), config, _dir: dir };
+        let world = World { client, docker: docker.clone(), project: ProjectId::new(), config };
         let outcome = std::panic::AssertUnwindSafe(test(world)).catch_unwind().await;
         remove_everything(&docker, &instance).await;
+        drop(dir);
         if let Err(panic) = outcome {
             std::panic::resume_unwind(panic);
         }
@@ -115,7 +114,7 @@ impl World {
             source_id: source.to_string(),
             method: Some(Method::Dockerfile(proto::DockerfileBuild { path: String::new() })),
             timeout_seconds,
-            no_cache: false,
+            no_cache: true,
         };
         self.client.start_build(request).await.expect("the build starts");
         build
