@@ -59,21 +59,18 @@ fn text(path: &Path) -> String {
 
 /// `paastechd` with everything in it.
 pub(crate) fn daemon(place: &Place) -> Table {
-    let mut table = Table::new();
-    table.insert("data_dir".to_owned(), text(&place.data).into());
-    table.insert("stop_seconds".to_owned(), 10.into());
-    table.insert("api".to_owned(), api_settings(place).into());
-    table.insert("ssh".to_owned(), ssh_settings(place).into());
-    table.insert("edge".to_owned(), edge_settings(place).into());
-    table.insert("pomegranate".to_owned(), pomegranate_settings(place).into());
-    table
+    Table::new()
+        .with("data_dir", text(&place.data))
+        .with("stop_seconds", 10)
+        .with("api", api_settings(place))
+        .with("ssh", ssh_settings(place))
+        .with("edge", edge_settings(place))
+        .with("pomegranate", pomegranate_settings(place))
 }
 
 /// `paastechd`, which finds Pomegranate elsewhere.
 pub(crate) fn daemon_without_pomegranate(place: &Place) -> Table {
-    let mut table = daemon(place);
-    table["api"]["pomegranate"] = url(place.ports.pomegranate).into();
-    table
+    daemon(place).with("api", api_settings(place).with("pomegranate", url(place.ports.pomegranate)))
 }
 
 trait With {
@@ -103,7 +100,7 @@ pub(crate) fn api(place: &Place, database: &str) -> Table {
 fn api_settings(place: &Place) -> Table {
     let ssh = place.ports.ssh;
     let git = Table::new().with("host", ssh.ip().to_string()).with("port", i64::from(ssh.port()));
-    let mut table = toml! {
+    let table = toml! {
         sign_up = "open"
 
         [password]
@@ -121,8 +118,8 @@ fn api_settings(place: &Place) -> Table {
         [builds]
         dockerfile = "all"
         wait_seconds = 2
-
-        [engine]
+    };
+    let engine = toml! {
         operation_deadline_seconds = 120
         build_timeout_seconds = 60
         confirm_timeout_seconds = 15
@@ -130,8 +127,8 @@ fn api_settings(place: &Place) -> Table {
         stop_grace_seconds = 1
         ref_scan_seconds = 2
     };
-    table["engine"]["ready_timeout_seconds"] = READY_SECONDS.into();
     table
+        .with("engine", engine.with("ready_timeout_seconds", READY_SECONDS))
         .with("listen", place.ports.api.to_string())
         .with("git", git)
         .with("quotas", Table::new().with("max_push_bytes", MAX_PUSH_BYTES))
@@ -152,17 +149,16 @@ pub(crate) fn ssh(place: &Place) -> Table {
 }
 
 fn ssh_settings(place: &Place) -> Table {
-    let mut table = toml! {
-        [limits]
+    let mut limits = toml! {
         connections_per_ip = 200
         logins_per_ip = 50
         unknown_keys_per_minute = 10000
         reconnect_seconds = 30
     };
     if place.min_free_mib > 0 {
-        table["limits"]["min_free_bytes"] = (i64::from(place.min_free_mib) << 20).into();
+        limits = limits.with("min_free_bytes", i64::from(place.min_free_mib) << 20);
     }
-    table.with("listen", place.ports.ssh.to_string())
+    Table::new().with("listen", place.ports.ssh.to_string()).with("limits", limits)
 }
 
 /// The proxy alone.

@@ -1,10 +1,6 @@
 //! Runs the scenarios of a shape: those that share an installation on one, the others each on its own.
 
-use std::{
-    pin::Pin,
-    process::ExitCode,
-    sync::{Arc, OnceLock},
-};
+use std::{pin::Pin, process::ExitCode, sync::Arc};
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -29,10 +25,8 @@ pub(crate) struct Scenario {
     pub(crate) own: Option<Setup>,
 }
 
-/// The shape's shared installation, started by the first scenario that needs it.
-static SHARED: OnceCell<Arc<Platform>> = OnceCell::const_new();
-/// Why there is none.
-static BROKEN: OnceLock<String> = OnceLock::new();
+/// The shape's shared installation, started by the first scenario that needs it; or why there is none.
+type Shared = OnceCell<Result<Arc<Platform>, String>>;
 
 /// Runs every scenario of a shape, as libtest would.
 pub fn run(shape: Shape) -> ExitCode {
@@ -42,42 +36,40 @@ pub fn run(shape: Shape) -> ExitCode {
     let mut all: Vec<Scenario> =
         scenarios::all().into_iter().filter(|found| found.shapes.contains(&shape)).collect();
     all.sort_by_key(|scenario| scenario.own.is_some());
-    let trials = all.into_iter().map(|scenario| trial(shape, scenario, runtime.handle().clone())).collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    let left = SHARED.get().cloned().map(|platform| runtime.block_on(stop(platform)));
-    if let Some(Err(error)) = left {
+    let common = Arc::<Shared>::default();
+    let trials =
+        all.into_iter().map(|scenario| trial(shape, scenario, common.clone(), runtime.handle().clone()));
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let started = Arc::into_inner(common).and_then(Shared::into_inner).and_then(Result::ok);
+    if let Some(Err(error)) = started.map(|platform| runtime.block_on(stop(platform))) {
         println!("test {shape}::everything_ends_and_nothing_is_left ... FAILED\n{error:#}");
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
 }
 
-fn trial(shape: Shape, scenario: Scenario, handle: Handle) -> Trial {
+fn trial(shape: Shape, scenario: Scenario, common: Arc<Shared>, handle: Handle) -> Trial {
     let name = format!("{shape}::{}", scenario.name);
     Trial::test(name, move || {
         handle.block_on(async {
             let outcome = match scenario.own {
                 Some(setup) => on_its_own(shape, setup, scenario.run).await,
-                None => shared(shape, scenario.run).await,
+                None => shared(shape, &common, scenario.run).await,
             };
             outcome.map_err(|error| Failed::from(format!("{error:#}")))
         })
     })
 }
 
-async fn shared(shape: Shape, body: Body) -> Result<()> {
-    let start = || async { Platform::start(shape, Setup::default()).await.map(Arc::new) };
-    if let Some(why) = BROKEN.get() {
-        anyhow::bail!("{why}");
-    }
-    let platform = match SHARED.get_or_try_init(start).await {
-        Ok(platform) => platform.clone(),
-        Err(error) => {
-            drop(BROKEN.set(format!("there is no installation to test: {error}")));
-            return Err(error);
-        }
+async fn shared(shape: Shape, common: &Shared, body: Body) -> Result<()> {
+    let start = || async {
+        let started = Platform::start(shape, Setup::default()).await;
+        started.map(Arc::new).map_err(|error| format!("{error:#}"))
     };
-    on(platform, body).await
+    match common.get_or_init(start).await {
+        Ok(platform) => on(platform.clone(), body).await,
+        Err(why) => anyhow::bail!("there is no installation to try: {why}"),
+    }
 }
 
 async fn on_its_own(shape: Shape, setup: Setup, body: Body) -> Result<()> {
