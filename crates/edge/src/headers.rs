@@ -8,6 +8,8 @@ use http::{
 };
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// On answers of our own making only, so that an app's 404 is told from "no such host".
+pub(crate) const OURS: HeaderName = HeaderName::from_static("x-paastech-edge");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -72,6 +74,7 @@ pub(crate) fn to_app(headers: &mut HeaderMap, forward: &Forward<'_>) {
 /// Makes an app's headers those that the client gets.
 pub(crate) fn to_client(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
+    headers.remove(OURS);
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -185,6 +188,14 @@ mod tests {
         }
         assert_eq!(sent["te"], "trailers");
         assert_eq!(sent["x-forwarded-for"], "192.0.2.1", "a client cannot have it dropped");
+    }
+
+    #[test]
+    fn an_app_cannot_answer_in_our_name() {
+        let mut answer =
+            headers(&[("x-paastech-edge", "1"), ("connection", "close, x-a"), ("x-a", "1"), ("x-b", "1")]);
+        to_client(&mut answer);
+        assert_eq!(answer, headers(&[("x-b", "1")]));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use http::{
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 
-use crate::body::Download;
+use crate::{body::Download, headers::OURS};
 
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
@@ -25,6 +25,7 @@ pub(crate) fn page(status: StatusCode, request_headers: &HeaderMap) -> Response<
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(OURS, HeaderValue::from(status.as_u16()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, RETRY_SECONDS);
@@ -72,6 +73,11 @@ mod tests {
         let kind = |headers| page(StatusCode::BAD_GATEWAY, headers).headers()[CONTENT_TYPE].clone();
         assert_eq!(kind(&browser), "text/html; charset=utf-8");
         assert_eq!(kind(&HeaderMap::new()), "text/plain; charset=utf-8");
+    }
+
+    #[test]
+    fn a_page_says_that_it_is_ours() {
+        assert_eq!(page(StatusCode::NOT_FOUND, &HeaderMap::new()).headers()[OURS], "404");
     }
 
     #[test]
