@@ -23,7 +23,7 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn open(global: &Global, output: Output) -> Result<Self> {
         let store = Store::open()?;
-        let target = Target::choose(global, &store.load()?)?;
+        let target = Target::choose(global, &store.load()?, output)?;
         Ok(Self {
             client: Client::new(target, store)?,
             output,

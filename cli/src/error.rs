@@ -32,8 +32,8 @@ impl Problem {
         match &self.field {
             // The API says no more, so that nobody learns what exists.
             _ if self.code == "not_found" => format!("{text}: {}", self.path),
-            Some(field) if !text.contains(field.as_str()) => format!("{field}: {text}"),
-            _ => text.clone(),
+            Some(field) => format!("{field}: {text}"),
+            None => text.clone(),
         }
     }
 }

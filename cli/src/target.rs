@@ -10,6 +10,7 @@ use crate::{
     credentials::Credentials,
     environment,
     error::{Error, Result},
+    output::Output,
 };
 
 const SYSTEM_SOCKET: &str = "/var/lib/paastech/admin.sock";
@@ -24,34 +25,40 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// Flags win over the environment, that over the last log-in, that over a socket found on this host.
-    pub(crate) fn choose(global: &Global, saved: &Credentials) -> Result<Self> {
+    /// Flags win over the environment, that over the last log-in; failing all, a socket found on this host.
+    pub(crate) fn choose(global: &Global, saved: &Credentials, output: Output) -> Result<Self> {
+        match Self::named(global, saved)? {
+            Some(named) => Ok(named),
+            None => Self::unnamed(find_socket(), output),
+        }
+    }
+
+    fn unnamed(found: Option<PathBuf>, output: Output) -> Result<Self> {
+        let found = found.ok_or_else(|| {
+            Error::usage_hint(
+                "no server is known yet",
+                "paastech login URL, or --api URL, or --socket PATH on the server itself",
+            )
+        })?;
+        // Nobody named it, and it makes an administrator of whoever may open it.
+        output.note(&format!("no API is named: acting as the administrator through {}", found.display()));
+        Ok(Self::Socket(found))
+    }
+
+    fn named(global: &Global, saved: &Credentials) -> Result<Option<Self>> {
         if let Some(path) = &global.socket {
-            return Ok(Self::Socket(path.clone()));
+            return Ok(Some(Self::Socket(path.clone())));
         }
         if let Some(url) = &global.api {
-            return parse_url(url).map(Self::Url);
+            return parse_url(url).map(Self::Url).map(Some);
         }
         if let Some(path) = environment::text("PAASTECH_SOCKET") {
-            return Ok(Self::Socket(path.into()));
+            return Ok(Some(Self::Socket(path.into())));
         }
         if let Some(url) = environment::text("PAASTECH_API") {
-            return parse_url(&url).map(Self::Url);
+            return parse_url(&url).map(Self::Url).map(Some);
         }
-        if let Some(url) = &saved.current {
-            return Ok(Self::Url(url.clone()));
-        }
-        let own = environment::data_dir().map(|folder| folder.join("admin.sock"));
-        own.into_iter()
-            .chain([PathBuf::from(SYSTEM_SOCKET)])
-            .find(|path| path.exists())
-            .map(Self::Socket)
-            .ok_or_else(|| {
-                Error::usage_hint(
-                    "no server is known yet",
-                    "paastech login URL, or --api URL, or --socket PATH on the server itself",
-                )
-            })
+        Ok(saved.current.clone().map(Self::Url))
     }
 
     /// What a request's path is appended to.
@@ -78,6 +85,11 @@ impl fmt::Display for Target {
             Self::Socket(path) => path.display().fmt(f),
         }
     }
+}
+
+fn find_socket() -> Option<PathBuf> {
+    let own = environment::data_dir().map(|folder| folder.join("admin.sock"));
+    own.into_iter().chain([PathBuf::from(SYSTEM_SOCKET)]).find(|path| path.exists())
 }
 
 /// The form under which a log-in is kept: no slash at the end, no `/v1`.
@@ -125,12 +137,23 @@ mod tests {
         let saved =
             Credentials { current: Some("https://saved.example".to_owned()), ..Credentials::default() };
         assert_eq!(
-            Target::choose(&flags(Some("http://127.0.0.1:8080/"), None), &saved).unwrap(),
-            Target::Url("http://127.0.0.1:8080".to_owned())
+            Target::named(&flags(Some("http://127.0.0.1:8080/"), None), &saved).unwrap(),
+            Some(Target::Url("http://127.0.0.1:8080".to_owned()))
         );
         assert_eq!(
-            Target::choose(&flags(None, Some("/run/x.sock")), &saved).unwrap(),
-            Target::Socket("/run/x.sock".into())
+            Target::named(&flags(None, Some("/run/x.sock")), &saved).unwrap(),
+            Some(Target::Socket("/run/x.sock".into()))
+        );
+    }
+
+    #[test]
+    fn without_any_server_the_hint_says_how_to_name_one() {
+        let error = Target::unnamed(None, Output::new(true)).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.hint().unwrap().contains("paastech login URL"));
+        assert_eq!(
+            Target::unnamed(Some("/x".into()), Output::new(true)).unwrap(),
+            Target::Socket("/x".into())
         );
     }
 

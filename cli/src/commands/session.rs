@@ -1,5 +1,7 @@
 //! `login`, `logout`, `signup`.
 
+use std::path::Path;
+
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -36,7 +38,7 @@ impl Login {
             global.socket = None;
         }
         let context = Context::open(&global, output)?;
-        warn_about_plain_http(&context)?;
+        check_target(&context)?;
         let email = match &self.email {
             Some(email) => email.clone(),
             None => prompt::ask("E-mail", "--email ADDRESS")?,
@@ -57,6 +59,9 @@ pub(crate) struct Logout {
 
 impl Logout {
     pub(crate) async fn run(&self, context: &Context) -> Result<()> {
+        if let Target::Socket(path) = context.client.target() {
+            return Err(needs_no_log_in(path));
+        }
         let path = if self.everywhere { "/v1/sessions" } else { "/v1/sessions/current" };
         let ended = context.client.send(Method::DELETE, path, None).await;
         match ended {
@@ -96,7 +101,7 @@ pub(crate) struct Signup {
 
 impl Signup {
     pub(crate) async fn run(&self, context: &Context) -> Result<()> {
-        warn_about_plain_http(context)?;
+        check_target(context)?;
         let email = match &self.email {
             Some(email) => email.clone(),
             None => prompt::ask("E-mail", "--email ADDRESS")?,
@@ -138,12 +143,10 @@ fn wrong_password(error: Error) -> Error {
     }
 }
 
-fn warn_about_plain_http(context: &Context) -> Result<()> {
+/// A log-in is with a URL, and its password should not travel in the open.
+fn check_target(context: &Context) -> Result<()> {
     match context.client.target() {
-        Target::Socket(path) => Err(Error::usage_hint(
-            format!("{} needs no log-in: its peer is the administrator", path.display()),
-            "--api URL names an API to log in to",
-        )),
+        Target::Socket(path) => Err(needs_no_log_in(path)),
         Target::Url(url) => {
             if url.starts_with("http://") && !is_loopback(url) {
                 context
@@ -153,4 +156,11 @@ fn warn_about_plain_http(context: &Context) -> Result<()> {
             Ok(())
         }
     }
+}
+
+fn needs_no_log_in(socket: &Path) -> Error {
+    Error::usage_hint(
+        format!("{} needs no log-in: its peer is the administrator", socket.display()),
+        "--api URL names an API with log-ins",
+    )
 }

@@ -68,9 +68,13 @@ impl Status {
         let status: StatusBody = context.client.decode(&body)?;
         let project: Project =
             context.client.decode(&context.client.get(&context.project_path("")?).await?)?;
+        let state = match &status.active_release {
+            Some(_) => status.desired_state,
+            None => "not deployed".to_owned(),
+        };
         let head = facts(&[
             ("project", Some(project.slug)),
-            ("state", Some(status.desired_state)),
+            ("state", Some(state)),
             ("release", status.active_release.map(|release| format!("v{}", release.seq))),
             ("url", Some(status.url)),
         ]);

@@ -74,17 +74,6 @@ async fn nobody_at_the_address_is_5() {
 }
 
 #[tokio::test]
-async fn without_any_server_the_hint_says_how_to_name_one() {
-    let host = Host::start(|_| Reply::Cut).await;
-    if std::path::Path::new("/var/lib/paastech/admin.sock").exists() {
-        return;
-    }
-    let outcome = host.run(&["projects"]).await;
-    assert_eq!(outcome.code, Some(2));
-    assert!(outcome.stderr.contains("paastech login URL"), "{outcome:?}");
-}
-
-#[tokio::test]
 async fn a_post_cut_off_is_sent_again_with_its_key() {
     let tries = std::sync::atomic::AtomicUsize::new(0);
     let host = Host::logged_in(move |_| match tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {

@@ -22,6 +22,7 @@ async fn a_socket_in_the_data_folder_is_found() {
     let host = Host::start_on_socket(".local/share/paastech/admin.sock", answer).await;
     let outcome = host.run(&["projects"]).await;
     assert!(outcome.stdout.contains("shop"), "{outcome:?}");
+    assert!(outcome.stderr.contains("acting as the administrator through"), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -41,9 +42,12 @@ async fn a_socket_nobody_listens_on_is_5() {
 }
 
 #[tokio::test]
-async fn a_log_in_through_the_socket_is_refused_as_needless() {
+async fn logging_in_or_out_through_the_socket_is_refused_and_ends_nobodys_session() {
     let host = Host::start_on_socket(".local/share/paastech/admin.sock", answer).await;
-    let outcome = host.run(&["login"]).await;
-    assert_eq!(outcome.code, Some(2));
-    assert!(outcome.stderr.contains("needs no log-in"), "{outcome:?}");
+    for arguments in [&["login"][..], &["logout"], &["logout", "--everywhere"]] {
+        let outcome = host.run(arguments).await;
+        assert_eq!(outcome.code, Some(2));
+        assert!(outcome.stderr.contains("needs no log-in"), "{outcome:?}");
+    }
+    assert!(host.seen().is_empty());
 }
