@@ -20,6 +20,7 @@ use crate::{http::Server, interrupt, layout::Layout, process, progress::Step};
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than the daemon's own grace.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const POLL: Duration = Duration::from_millis(100);
 
 /// A running daemon.
@@ -38,6 +39,8 @@ impl Daemon {
         words.extend(identity);
         let mut command = process::argv(words);
         command.arg(layout.daemon()).arg("--config").arg(layout.config());
+        // Its own environment: our home, say, is not its to read.
+        command.env_clear().env("PATH", SYSTEM_PATH).env("HOME", &layout.data).env("NO_COLOR", "1");
         command.kill_on_drop(false).current_dir("/").stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().context("cannot start paastechd")?;
         // setsid and setpriv become the daemon: the id stays.

@@ -23,6 +23,8 @@ use crate::{
 const SOCKET: &str = "/var/run/docker.sock";
 /// Debian 12's engine speaks this one; nothing here needs a later one.
 const API_FLOOR: (u32, u32) = (1, 41);
+/// As its systemd unit has it: containers can get no more than the engine itself.
+const OPEN_FILES: &str = "--nofile=1048576:1048576";
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// An engine that answers.
@@ -152,7 +154,7 @@ async fn start(socket: &Path) -> Result<Engine> {
 /// In a session of its own: it outlives us and hears nothing of our terminal.
 fn start_alone(log: &Path) -> Result<()> {
     let log = File::options().create(true).append(true).open(log)?;
-    process::argv(["setsid", "dockerd"])
+    process::argv(["setsid", "prlimit", OPEN_FILES, "dockerd"])
         .kill_on_drop(false)
         .current_dir("/")
         .stdin(Stdio::null())

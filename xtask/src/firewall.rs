@@ -14,7 +14,7 @@ const BUILDS: &str = "\"docker0\"";
 
 /// What an operator can choose.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct Rules {
     /// Leave the engine's default bridge docker0 as open to this host as it was (Dockerfile builds run there)
     #[arg(long)]
     pub(crate) open_docker0: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Options {
 }
 
 /// Replaces the table, atomically.
-pub(crate) async fn load(options: &Options) -> Result<()> {
+pub(crate) async fn load(rules: &Rules) -> Result<()> {
     apt::ensure(&["nftables"], "keeping apps off this host").await?;
     let step = Step::new("host isolation (nftables table inet paastech)");
     let mut child = process::argv(["nft", "-f", "-"])
@@ -34,7 +34,7 @@ pub(crate) async fn load(options: &Options) -> Result<()> {
         .spawn()
         .context("cannot start nft")?;
     let mut stdin = child.stdin.take().expect("stdin is piped");
-    stdin.write_all(table(options).as_bytes()).await?;
+    stdin.write_all(table(rules).as_bytes()).await?;
     drop(stdin);
     let output = child.wait_with_output().await?;
     if !output.status.success() {
@@ -45,13 +45,13 @@ pub(crate) async fn load(options: &Options) -> Result<()> {
 }
 
 /// The table as text. New connections only: what the host itself began is answered.
-fn table(options: &Options) -> String {
+fn table(rules: &Rules) -> String {
     let mut sources = vec![APPS];
-    if !options.open_docker0 {
+    if !rules.open_docker0 {
         sources.push(BUILDS);
     }
     let (v6, v4): (Vec<&str>, Vec<&str>) =
-        options.deny_cidrs.iter().map(String::as_str).partition(|cidr| cidr.contains(':'));
+        rules.deny_cidrs.iter().map(String::as_str).partition(|cidr| cidr.contains(':'));
     let mut input = String::new();
     let mut forward = String::new();
     for source in sources {
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn apps_and_builds_reach_neither_the_host_nor_link_local() {
-        let text = table(&Options::default());
+        let text = table(&Rules::default());
         let (head, rest) = text.split_once("chain input").unwrap();
         let (input, forward) = rest.split_once("chain forward").unwrap();
         for source in [APPS, BUILDS] {
@@ -108,9 +108,8 @@ mod tests {
 
     #[test]
     fn the_operators_networks_are_denied_in_their_family() {
-        let options =
-            Options { open_docker0: true, deny_cidrs: vec!["10.0.0.0/8".into(), "fd00::/8".into()] };
-        let text = table(&options);
+        let rules = Rules { open_docker0: true, deny_cidrs: vec!["10.0.0.0/8".into(), "fd00::/8".into()] };
+        let text = table(&rules);
         assert!(
             text.contains("    ip daddr 10.0.0.0/8 ") && text.contains("    ip6 daddr fd00::/8 "),
             "{text}"

@@ -57,7 +57,7 @@ enum Command {
     /// Measures
     Bench(bench::Options),
     /// Loads the rules that keep apps off this host, as `up` does (root)
-    Firewall(firewall::Options),
+    Firewall(firewall::Rules),
 }
 
 #[tokio::main]
@@ -84,7 +84,19 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Down(options) => up::down(options).await?,
         Command::Test(options) => test::run(options).await?,
         Command::Bench(options) => bench::run(options).await?,
-        Command::Firewall(options) => firewall::load(&options).await?,
+        Command::Firewall(rules) => firewall::load(&rules).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
 }

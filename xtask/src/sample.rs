@@ -48,13 +48,13 @@ async fn prepare(layout: &Layout, account: &Account) -> Result<Project> {
         answer.json::<serde_json::Value>().context("the SSH key was not taken")?;
     }
     let answer = account.call(Method::POST, "/v1/projects", Some(json!({ "slug": SLUG }))).await?;
-    let project = if answer.status == StatusCode::CONFLICT {
-        account.call(Method::GET, &format!("/v1/projects/{SLUG}"), None).await?.json()
+    let project: Project = if answer.status == StatusCode::CONFLICT {
+        account.call(Method::GET, &format!("/v1/projects/{SLUG}"), None).await?.json()?
     } else {
-        answer.json()
+        answer.json().context("the project could not be made")?
     };
     step.done(SLUG);
-    project.context("the project could not be made")
+    Ok(project)
 }
 
 async fn ensure_key(state: &Path) -> Result<String> {

@@ -114,7 +114,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     outcome?;
     tally.print_failures();
     println!(
-        "\n{} passed, {} failed, {} ignored in {}",
+        "\n{} passed, {} failed, {} skipped\nTook {}",
         tally.passed,
         tally.failed(),
         tally.ignored,

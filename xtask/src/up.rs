@@ -45,7 +45,7 @@ pub(crate) struct Options {
     #[arg(long)]
     release: bool,
     #[command(flatten)]
-    firewall: firewall::Options,
+    firewall: firewall::Rules,
 }
 
 /// What to stop.
