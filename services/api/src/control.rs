@@ -8,10 +8,10 @@ use std::pin::Pin;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use paastech_db::DbError;
 use paastech_proto::control::{
-    Access, AuthenticateKeyRequest, AuthenticateKeyResponse, AuthorizeRequest, AuthorizeResponse, ClosePushRequest,
-    ClosePushResponse, FollowOperationRequest, FollowOperationResponse, FollowPushRequest, FollowPushResponse,
-    OpenPushRequest, OpenPushResponse, PutPushSourceRequest, PutPushSourceResponse, RefsUpdatedRequest,
-    RefsUpdatedResponse, control_server::Control,
+    Access, AuthenticateKeyRequest, AuthenticateKeyResponse, AuthorizeRequest, AuthorizeResponse,
+    ClosePushRequest, ClosePushResponse, FollowOperationRequest, FollowOperationResponse, FollowPushRequest,
+    FollowPushResponse, OpenPushRequest, OpenPushResponse, PutPushSourceRequest, PutPushSourceResponse,
+    RefsUpdatedRequest, RefsUpdatedResponse, control_server::Control,
 };
 use paastech_types::{AccountId, Failure, Kind};
 use serde::{Deserialize, Serialize};
@@ -78,10 +78,15 @@ where
 
 impl ControlService {
     /// The key, compared whole, and its account's name.
-    async fn find_key(&self, wanted: &AuthenticateKeyRequest) -> Result<Option<(ssh_key::Row, String)>, DbError> {
+    async fn find_key(
+        &self,
+        wanted: &AuthenticateKeyRequest,
+    ) -> Result<Option<(ssh_key::Row, String)>, DbError> {
         let mut tx = self.engine.db.begin().await?;
         let found = ssh_key::by_fingerprint(&mut tx, &hex::encode(&wanted.fingerprint)).await?;
-        let Some(key) = found.filter(|key| key.blob == BASE64_STANDARD.encode(&wanted.blob)) else { return Ok(None) };
+        let Some(key) = found.filter(|key| key.blob == BASE64_STANDARD.encode(&wanted.blob)) else {
+            return Ok(None);
+        };
         ssh_key::touch(&mut tx, key.id, self.engine.clock.now_ms()).await?;
         let account = account::get(&mut tx, key.account_id).await?;
         tx.commit().await?;
@@ -110,7 +115,8 @@ impl Control for ControlService {
     ) -> Result<Response<AuthenticateKeyResponse>, Status> {
         let request = request.into_inner();
         let found = self.find_key(&request).await.map_err(|error| refuse(&error))?;
-        let (key, account_name) = found.ok_or_else(|| Status::from(Failure::new(Kind::NotFound, "unknown key")))?;
+        let (key, account_name) =
+            found.ok_or_else(|| Status::from(Failure::new(Kind::NotFound, "unknown key")))?;
         Ok(Response::new(AuthenticateKeyResponse {
             account_id: key.account_id.to_string(),
             account_name,
@@ -118,7 +124,10 @@ impl Control for ControlService {
         }))
     }
 
-    async fn authorize(&self, request: Request<AuthorizeRequest>) -> Result<Response<AuthorizeResponse>, Status> {
+    async fn authorize(
+        &self,
+        request: Request<AuthorizeRequest>,
+    ) -> Result<Response<AuthorizeResponse>, Status> {
         let request = request.into_inner();
         let needed = match request.access() {
             Access::Read => Permission::Read,
@@ -136,7 +145,10 @@ impl Control for ControlService {
         }))
     }
 
-    async fn open_push(&self, request: Request<OpenPushRequest>) -> Result<Response<OpenPushResponse>, Status> {
+    async fn open_push(
+        &self,
+        request: Request<OpenPushRequest>,
+    ) -> Result<Response<OpenPushResponse>, Status> {
         push::open(self, request.into_inner()).await.map(Response::new)
     }
 
@@ -164,7 +176,10 @@ impl Control for ControlService {
         push::refs_updated(self, request.into_inner()).await.map(Response::new)
     }
 
-    async fn close_push(&self, request: Request<ClosePushRequest>) -> Result<Response<ClosePushResponse>, Status> {
+    async fn close_push(
+        &self,
+        request: Request<ClosePushRequest>,
+    ) -> Result<Response<ClosePushResponse>, Status> {
         push::close(self, request.into_inner()).await.map(Response::new)
     }
 

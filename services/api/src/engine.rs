@@ -184,7 +184,8 @@ impl Engine {
 
     /// Compares refs with deployments, and ends builds whose pusher never came back, until the drain.
     pub(crate) async fn scan(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        let mut every = tokio::time::interval(Duration::from_secs(u64::from(self.config.ref_scan_seconds.max(1))));
+        let mut every =
+            tokio::time::interval(Duration::from_secs(u64::from(self.config.ref_scan_seconds.max(1))));
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {

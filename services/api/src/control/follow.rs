@@ -2,8 +2,8 @@
 
 use futures_util::Stream;
 use paastech_proto::control::{
-    FollowOperationRequest, FollowOperationResponse, FollowPushRequest, FollowPushResponse, LogLine, OperationEnd,
-    SourceWanted, Verdict, follow_operation_response, follow_push_response,
+    FollowOperationRequest, FollowOperationResponse, FollowPushRequest, FollowPushResponse, LogLine,
+    OperationEnd, SourceWanted, Verdict, follow_operation_response, follow_push_response,
 };
 use paastech_types::{AccountId, Failure, Kind, OperationId, PushId};
 use tokio::sync::mpsc;
@@ -92,8 +92,10 @@ pub(super) async fn push(
     let mut tx = service.engine.db.read().await.map_err(|error| refuse(&error))?;
     let row = push::get(&mut tx, id).await.map_err(|error| refuse(&error))?;
     drop(tx);
-    let build = row.map(|row| row.build_operation_id()).transpose().map_err(|error| refuse(&error))?.flatten();
-    let build = build.ok_or_else(|| Status::from(Failure::new(Kind::NotFound, "no such push, or no build in it")))?;
+    let build =
+        row.map(|row| row.build_operation_id()).transpose().map_err(|error| refuse(&error))?.flatten();
+    let build =
+        build.ok_or_else(|| Status::from(Failure::new(Kind::NotFound, "no such push, or no build in it")))?;
     let following = service.engine.followers.follow(id);
     let mut follower = Follower::new(service, build, request.from_seq).await?;
     let (send, receive) = mpsc::channel(64);
@@ -164,7 +166,8 @@ pub(super) async fn operation(
 impl Follower {
     fn end(&self, row: operation::Row) -> OperationEnd {
         let live = row.state == "done" && matches!(row.kind.as_str(), "deploy" | "start");
-        let url = row.project_id().ok().filter(|_| live).map(|project| (self.service.engine.app_url)(project));
+        let url =
+            row.project_id().ok().filter(|_| live).map(|project| (self.service.engine.app_url)(project));
         OperationEnd {
             state: row.state,
             message: row.error_text.unwrap_or_default(),

@@ -6,8 +6,9 @@ use futures_util::StreamExt as _;
 use paastech_db::{DbError, Tx};
 use paastech_proto::{
     control::{
-        ClosePushRequest, ClosePushResponse, OpenPushRequest, OpenPushResponse, PushAction, PutPushSourceRequest,
-        PutPushSourceResponse, RefUpdate, RefsUpdatedRequest, RefsUpdatedResponse, put_push_source_request::Part,
+        ClosePushRequest, ClosePushResponse, OpenPushRequest, OpenPushResponse, PushAction,
+        PutPushSourceRequest, PutPushSourceResponse, RefUpdate, RefsUpdatedRequest, RefsUpdatedResponse,
+        put_push_source_request::Part,
     },
     pomegranate::{self, SourceHeader},
 };
@@ -53,7 +54,10 @@ fn wish(deploy_branch: &str, updates: &[RefUpdate]) -> Result<Wish, Status> {
     })
 }
 
-pub(super) async fn open(service: &ControlService, request: OpenPushRequest) -> Result<OpenPushResponse, Status> {
+pub(super) async fn open(
+    service: &ControlService,
+    request: OpenPushRequest,
+) -> Result<OpenPushResponse, Status> {
     let id: PushId = parse(&request.push_id, "push_id")?;
     let account: AccountId = parse(&request.account_id, "account_id")?;
     let project = service.authorize(account, &request.project_id, Permission::Push).await?;
@@ -61,7 +65,8 @@ pub(super) async fn open(service: &ControlService, request: OpenPushRequest) -> 
     if let Some(known) = push::get(&mut tx, id).await.map_err(|error| refuse(&error))? {
         return reopen(&known, &project);
     }
-    let may_build = may_build(&mut tx, service.builds.dockerfile, account).await.map_err(|error| refuse(&error))?;
+    let may_build =
+        may_build(&mut tx, service.builds.dockerfile, account).await.map_err(|error| refuse(&error))?;
     drop(tx);
     let wish = wish(&project.deploy_branch, &request.updates)?;
     match wish {
@@ -71,15 +76,22 @@ pub(super) async fn open(service: &ControlService, request: OpenPushRequest) -> 
             Ok(OpenPushResponse { action: PushAction::Store.into(), lines, build_commit: String::new() })
         }
         Wish::Build(..) if !may_build => Ok(rejected(
-            "builds from a Dockerfile are for trusted accounts here: ask the administrator to mark yours".to_owned(),
+            "builds from a Dockerfile are for trusted accounts here: ask the administrator to mark yours"
+                .to_owned(),
         )),
-        Wish::Build(commit, mut lines) => match record(service, id, account, &request, Some(&commit)).await? {
-            Recorded::Busy(text) => Ok(rejected(text)),
-            Recorded::Open(operation) => {
-                lines.push(format!("Building {} as operation {operation}", commit.short()));
-                Ok(OpenPushResponse { action: PushAction::Build.into(), lines, build_commit: commit.to_string() })
+        Wish::Build(commit, mut lines) => {
+            match record(service, id, account, &request, Some(&commit)).await? {
+                Recorded::Busy(text) => Ok(rejected(text)),
+                Recorded::Open(operation) => {
+                    lines.push(format!("Building {} as operation {operation}", commit.short()));
+                    Ok(OpenPushResponse {
+                        action: PushAction::Build.into(),
+                        lines,
+                        build_commit: commit.to_string(),
+                    })
+                }
             }
-        },
+        }
     }
 }
 
@@ -122,8 +134,11 @@ async fn record(
 ) -> Result<Recorded, Status> {
     let engine = &service.engine;
     let project_id = parse(&request.project_id, "project_id")?;
-    let updates: Vec<_> =
-        request.updates.iter().map(|u| json!({ "name": u.name, "old": u.old_oid, "new": u.new_oid })).collect();
+    let updates: Vec<_> = request
+        .updates
+        .iter()
+        .map(|u| json!({ "name": u.name, "old": u.old_oid, "new": u.new_oid }))
+        .collect();
     let until = Instant::now() + Duration::from_secs(u64::from(service.builds.wait_seconds));
     loop {
         let attempt = async {
@@ -156,7 +171,9 @@ async fn record(
         match attempt.await {
             Ok(Recorded::Busy(other)) if Instant::now() >= until => {
                 let text = format!("another build of this project is running: operation {other}");
-                return Ok(Recorded::Busy(format!("{text}. Wait for it, or end it with: paastech cancel {other}")));
+                return Ok(Recorded::Busy(format!(
+                    "{text}. Wait for it, or end it with: paastech cancel {other}"
+                )));
             }
             // Two pushes at once: the index let one through.
             Ok(Recorded::Busy(_)) | Err(DbError::Duplicate(_)) if Instant::now() < until => {
@@ -186,10 +203,10 @@ pub(super) async fn put_source(
     let id: PushId = parse(&header.push_id, "push_id")?;
     let tree: Oid = parse(&header.tree, "tree")?;
     let row = known(service, id).await?;
-    let operation_id =
-        row.build_operation_id().map_err(|error| refuse(&error))?.ok_or_else(|| {
-            Status::from(Failure::new(Kind::Invalid, "this push builds nothing"))
-        })?;
+    let operation_id = row
+        .build_operation_id()
+        .map_err(|error| refuse(&error))?
+        .ok_or_else(|| Status::from(Failure::new(Kind::Invalid, "this push builds nothing")))?;
     let _following = service.engine.followers.follow(id);
     let engine = &service.engine;
     let mut tx = engine.db.read().await.map_err(|error| refuse(&error))?;
@@ -269,7 +286,10 @@ pub(super) async fn refs_updated(
     Ok(RefsUpdatedResponse { operation_id: deploy.map(|row| row.id).unwrap_or_default(), lines })
 }
 
-pub(super) async fn close(service: &ControlService, request: ClosePushRequest) -> Result<ClosePushResponse, Status> {
+pub(super) async fn close(
+    service: &ControlService,
+    request: ClosePushRequest,
+) -> Result<ClosePushResponse, Status> {
     let id: PushId = parse(&request.push_id, "push_id")?;
     let row = known(service, id).await?;
     let engine = &service.engine;
@@ -280,8 +300,14 @@ pub(super) async fn close(service: &ControlService, request: ClosePushRequest) -
             && let Some(build) = row.build_operation_id()?
             && let Some(build) = operation::get(&mut tx, build).await?
         {
-            engine::cancel(engine, &mut tx, &build, "interrupted", "the push ended before its build: push again")
-                .await?;
+            engine::cancel(
+                engine,
+                &mut tx,
+                &build,
+                "interrupted",
+                "the push ended before its build: push again",
+            )
+            .await?;
         }
         tx.commit().await?;
         Ok::<_, DbError>(())
@@ -302,7 +328,8 @@ mod tests {
 
     #[test]
     fn only_the_deploy_branch_builds() {
-        let both = [update("refs/heads/other", "b"), update("refs/heads/main", "a"), update("refs/tags/v1", "c")];
+        let both =
+            [update("refs/heads/other", "b"), update("refs/heads/main", "a"), update("refs/tags/v1", "c")];
         let Ok(Wish::Build(commit, lines)) = wish("main", &both) else { panic!("builds") };
         assert_eq!(commit.as_str(), "a".repeat(40));
         assert_eq!(lines.len(), 2);

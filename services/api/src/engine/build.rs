@@ -237,11 +237,15 @@ mod tests {
         let followers = Followers::default();
         let push = PushId::new();
         let following = followers.follow(push);
-        followers.with(push, |presence| presence.last_seen = Instant::now().checked_sub(ABANDONED * 2).expect("past"));
+        followers.with(push, |presence| {
+            presence.last_seen = Instant::now().checked_sub(ABANDONED * 2).expect("past")
+        });
         assert!(!followers.is_abandoned(push));
         drop(following);
         assert!(!followers.is_abandoned(push), "it has just gone");
-        followers.with(push, |presence| presence.last_seen = Instant::now().checked_sub(ABANDONED * 2).expect("past"));
+        followers.with(push, |presence| {
+            presence.last_seen = Instant::now().checked_sub(ABANDONED * 2).expect("past")
+        });
         assert!(followers.is_abandoned(push));
     }
 }

@@ -42,5 +42,9 @@ async fn await_builds(context: &Context<'_>) -> Result<(), Stop> {
         super::cancel(context.engine, &mut tx, build, "cancelled", "the project is being deleted").await?;
     }
     tx.commit().await.map_err(DbError::from)?;
-    if builds.is_empty() { Ok(()) } else { Err(Stop::Retry("a build of the project is being cancelled".to_owned())) }
+    if builds.is_empty() {
+        Ok(())
+    } else {
+        Err(Stop::Retry("a build of the project is being cancelled".to_owned()))
+    }
 }

@@ -111,7 +111,13 @@ async fn make_release(context: &mut Context<'_>) -> Result<Next, Stop> {
             let image = image::find(&mut tx, context.project, &build::key(&tree)).await?;
             let image = image.ok_or_else(|| Stop::Retry("the image is not recorded yet".to_owned()))?;
             let reason = if reason == "push" { "push" } else { "deployment" };
-            Recipe { image: image.id, commit, configuration: project.configuration_version, reason, rollback_of: None }
+            Recipe {
+                image: image.id,
+                commit,
+                configuration: project.configuration_version,
+                reason,
+                rollback_of: None,
+            }
         }
         (Input::DeployRelease { release, keep_configuration }, _) => {
             let source = release::get(&mut tx, context.project, release).await?;
@@ -121,8 +127,11 @@ async fn make_release(context: &mut Context<'_>) -> Result<Next, Stop> {
                 context.release = Some(source.id);
                 return Ok(Next::Go("start"));
             }
-            let configuration =
-                if *keep_configuration { project.configuration_version } else { source.configuration_version };
+            let configuration = if *keep_configuration {
+                project.configuration_version
+            } else {
+                source.configuration_version
+            };
             Recipe {
                 image: source.image_id,
                 commit: source.commit_oid,
@@ -132,7 +141,8 @@ async fn make_release(context: &mut Context<'_>) -> Result<Next, Stop> {
             }
         }
         _ => {
-            let active = project.active_release_id.ok_or_else(|| fail("not_deployed", "nothing is deployed yet"))?;
+            let active =
+                project.active_release_id.ok_or_else(|| fail("not_deployed", "nothing is deployed yet"))?;
             let active = release::get(&mut tx, context.project, &active).await?;
             let active = active.ok_or_else(|| fail("not_found", "the release is gone"))?;
             Recipe {
@@ -161,12 +171,18 @@ async fn make_release(context: &mut Context<'_>) -> Result<Next, Stop> {
     context.release = Some(made.id);
     let next = next_after_release(&input);
     if matches!(next, Next::Done) {
-        context.say(&format!("Release v{} is recorded; auto_deploy is off, so it is not deployed.", made.seq)).await?;
+        context
+            .say(&format!("Release v{} is recorded; auto_deploy is off, so it is not deployed.", made.seq))
+            .await?;
         context.say(&format!("Deploy it with: paastech rollback v{}", made.seq)).await?;
     }
     Ok(next)
 }
 
 fn next_after_release(input: &Input) -> Next {
-    if matches!(input, Input::DeployCommit { record_only: true, .. }) { Next::Done } else { Next::Go("start") }
+    if matches!(input, Input::DeployCommit { record_only: true, .. }) {
+        Next::Done
+    } else {
+        Next::Go("start")
+    }
 }

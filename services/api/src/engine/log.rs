@@ -48,8 +48,13 @@ impl Logs {
 
     /// Opens a log for appending, after the last whole line of what a killed process left.
     pub(crate) async fn writer(&self, id: OperationId) -> std::io::Result<Writer> {
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.path(id)).await?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.path(id))
+            .await?;
         let (mut whole, mut seq, mut build_seq) = (0, 0, 0);
         let mut reader = BufReader::new(&mut file);
         let mut text = String::new();
@@ -208,7 +213,10 @@ mod tests {
         assert_eq!(writer.build_seq(), 7);
         writer.line(4, "three").await.expect("written");
         let lines = logs.read(id, 2).await.expect("read");
-        assert_eq!(lines.iter().map(|l| (l.seq, l.text.as_str())).collect::<Vec<_>>(), [(2, "two"), (3, "three")]);
+        assert_eq!(
+            lines.iter().map(|l| (l.seq, l.text.as_str())).collect::<Vec<_>>(),
+            [(2, "two"), (3, "three")]
+        );
     }
 
     #[tokio::test]

@@ -15,9 +15,7 @@ use crate::store::{container, desired, image, release};
 pub(crate) async fn release(context: &Context<'_>) -> Result<release::Row, Stop> {
     let id = context.release.as_deref().ok_or_else(|| fail("internal", "the operation has no release"))?;
     let mut tx = context.engine.db.read().await?;
-    release::get(&mut tx, context.project, id)
-        .await?
-        .ok_or_else(|| fail("not_found", "the release is gone"))
+    release::get(&mut tx, context.project, id).await?.ok_or_else(|| fail("not_found", "the release is gone"))
 }
 
 /// Creates and starts the containers, the gate shut.
@@ -44,7 +42,10 @@ pub(crate) async fn start(context: &mut Context<'_>) -> Result<Next, Stop> {
         image_reference: image.reference,
         process: "web".to_owned(),
         command,
-        variables: variables.into_iter().map(|v| Variable { name: v.name, value: v.value.expose().to_owned() }).collect(),
+        variables: variables
+            .into_iter()
+            .map(|v| Variable { name: v.name, value: v.value.expose().to_owned() })
+            .collect(),
         port: u32::try_from(image.port).unwrap_or(0),
         health_path: project.health_path.unwrap_or_default(),
         replicas: 1,
@@ -56,7 +57,9 @@ pub(crate) async fn start(context: &mut Context<'_>) -> Result<Next, Stop> {
         Err(status) if is_absent(&status) => {
             Err(fail("image_missing", "the engine no longer has the release's image: push or deploy again"))
         }
-        Err(status) if status.code() == tonic::Code::FailedPrecondition && !status.message().contains("fence") => {
+        Err(status)
+            if status.code() == tonic::Code::FailedPrecondition && !status.message().contains("fence") =>
+        {
             Err(fail("image_refused", status.message()))
         }
         Err(status) => Err(status.into()),
@@ -70,10 +73,11 @@ fn web_command(processes: &str) -> Result<Vec<String>, Stop> {
         name: String,
         command: Vec<String>,
     }
-    let processes: Vec<Process> =
-        serde_json::from_str(processes).map_err(|_| fail("internal", "the image's processes cannot be read"))?;
+    let processes: Vec<Process> = serde_json::from_str(processes)
+        .map_err(|_| fail("internal", "the image's processes cannot be read"))?;
     let web = processes.into_iter().find(|process| process.name == "web");
-    web.map(|process| process.command).ok_or_else(|| fail("no_web_process", "the image has no process named web"))
+    web.map(|process| process.command)
+        .ok_or_else(|| fail("no_web_process", "the image has no process named web"))
 }
 
 /// Waits until the app answers; if it does not, its last lines are the explanation.
@@ -86,7 +90,8 @@ pub(crate) async fn await_ready(context: &mut Context<'_>) -> Result<Next, Stop>
         timeout_seconds: seconds,
     };
     let mut pomegranate = context.engine.pomegranate.clone();
-    let answer = context.until_cancelled(pomegranate.await_release(within(seconds + 30, request))).await?.into_inner();
+    let answer =
+        context.until_cancelled(pomegranate.await_release(within(seconds + 30, request))).await?.into_inner();
     if answer.ready {
         return Ok(Next::Go("switch"));
     }
@@ -159,8 +164,6 @@ pub(crate) async fn drain(context: &mut Context<'_>) -> Result<Next, Stop> {
     let mut tx = engine.db.begin().await?;
     container::replace(&mut tx, context.project, &now, engine.clock.now_ms()).await?;
     tx.commit().await.map_err(DbError::from)?;
-    let url = (engine.app_url)(context.project);
-    context.say(&format!("Live at {url}")).await?;
     Ok(Next::Done)
 }
 

@@ -26,7 +26,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs the operation to its end, or until the claim is lost or the process stops.
 pub(crate) async fn operation(engine: &Engine, row: Row, shutdown: &Shutdown) {
-    let span = tracing::info_span!("operation", operation.id = row.id, project.id = row.project_id, kind = row.kind);
+    let span =
+        tracing::info_span!("operation", operation.id = row.id, project.id = row.project_id, kind = row.kind);
     let work = TraceId::random().scope(async {
         let claim = match row.id() {
             Ok(id) => Claim { id, holder: engine.holder.to_string(), fence: row.fence },
@@ -106,14 +107,18 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
         } else {
             match checked_step(&mut context).await {
                 Ok(next) => Ok(next),
-                Err(Stop::Retry(text)) if engine.clock.now_ms() < context.row.deadline_at => Err(Stop::Retry(text)),
+                Err(Stop::Retry(text)) if engine.clock.now_ms() < context.row.deadline_at => {
+                    Err(Stop::Retry(text))
+                }
                 Err(Stop::Retry(text)) => give_up(&mut context, "deadline", text, End::Failed).await,
                 Err(Stop::Defect(text)) if defects < MAX_DEFECTS => {
                     defects += 1;
                     Err(Stop::Retry(text))
                 }
                 Err(Stop::Defect(text)) => give_up(&mut context, "internal", text, End::Failed).await,
-                Err(Stop::Fail(reason)) => give_up(&mut context, &reason.code, reason.text, End::Failed).await,
+                Err(Stop::Fail(reason)) => {
+                    give_up(&mut context, &reason.code, reason.text, End::Failed).await
+                }
                 Err(Stop::Cancelled) => {
                     give_up(&mut context, "cancelled", "cancelled".to_owned(), End::Cancelled).await
                 }

@@ -15,11 +15,22 @@ use crate::store::{
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Input {
     /// A pushed commit's tree, which Pomegranate gets as a source under the operation's id.
-    Build { push: String, commit: String, tree: String },
+    Build {
+        push: String,
+        commit: String,
+        tree: String,
+    },
     /// A commit of the repository; with `record_only`, a release is made and not deployed.
-    DeployCommit { commit: String, reason: String, record_only: bool },
+    DeployCommit {
+        commit: String,
+        reason: String,
+        record_only: bool,
+    },
     /// An earlier release: its image, and its configuration unless the present one is kept.
-    DeployRelease { release: String, keep_configuration: bool },
+    DeployRelease {
+        release: String,
+        keep_configuration: bool,
+    },
     /// The active release's image under the newest configuration.
     Reconfigure,
     Stop,

@@ -1,5 +1,8 @@
 //! The engine against a real database, with neighbours that do as the test says.
 
+#[path = "../../tests/it/database.rs"]
+mod database;
+
 use std::{
     pin::Pin,
     sync::{Arc, Mutex},
@@ -110,7 +113,11 @@ impl git_controller_server::GitController for Neighbours {
 }
 
 fn container(release: &str) -> pomegranate::Container {
-    pomegranate::Container { name: format!("pt-{release}"), release_id: release.to_owned(), ..Default::default() }
+    pomegranate::Container {
+        name: format!("pt-{release}"),
+        release_id: release.to_owned(),
+        ..Default::default()
+    }
 }
 
 #[tonic::async_trait]
@@ -187,7 +194,10 @@ impl pomegranate_server::Pomegranate for Neighbours {
         let last_lines = if ready { Vec::new() } else { vec![line] };
         Ok(Response::new(pomegranate::AwaitReleaseResponse { ready, reason, last_lines }))
     }
-    async fn open_gate(&self, _: Request<pomegranate::OpenGateRequest>) -> Answer<pomegranate::OpenGateResponse> {
+    async fn open_gate(
+        &self,
+        _: Request<pomegranate::OpenGateRequest>,
+    ) -> Answer<pomegranate::OpenGateResponse> {
         self.note("open_gate")?;
         Ok(Response::new(pomegranate::OpenGateResponse {}))
     }
@@ -251,13 +261,18 @@ struct Bench {
     neighbours: Neighbours,
     project: ProjectId,
     shutdown: Shutdown,
-    _dir: tempfile::TempDir,
+    database: database::Database,
+    dir: tempfile::TempDir,
 }
 
 impl Bench {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let address = format!("sqlite:{}?mode=rwc", dir.path().join("db").display());
+        let database = database::Database::each().await.pop().expect("PostgreSQL, or else SQLite");
+        let address = match &database {
+            database::Database::Sqlite => format!("sqlite:{}?mode=rwc", dir.path().join("db").display()),
+            postgres @ database::Database::Postgres { .. } => postgres.address().expose().to_owned(),
+        };
         let db = Database::open(&address, &sqlx::migrate!("./migrations")).await.expect("a database");
         let neighbours = Neighbours::default();
         let git = git_controller_server::GitControllerServer::new(neighbours.clone());
@@ -278,7 +293,15 @@ impl Bench {
             domain: "localhost".to_owned(),
             app_url: Arc::new(|project| format!("http://{project}.user-app.localhost")),
         };
-        Self { engine: Engine::new(parts), neighbours, project, shutdown: Shutdown::new(), _dir: dir }
+        Self { engine: Engine::new(parts), neighbours, project, shutdown: Shutdown::new(), database, dir }
+    }
+
+    /// Stops the engine and leaves no database behind.
+    async fn end(self) {
+        self.shutdown.stop(Duration::from_secs(5)).await;
+        self.engine.db.close().await;
+        self.database.drop().await;
+        drop(self.dir);
     }
 
     fn start(&self) {
@@ -359,7 +382,8 @@ async fn a_commit_is_built_released_and_made_active() {
     assert_eq!(bench.project().await.active_release_id, ended.release_id);
     let lines = bench.engine.logs.read(ended.id().expect("an id"), 1).await.expect("a log");
     assert!(lines.iter().any(|line| line.text == "step 1"), "{lines:?}");
-    assert!(lines.last().expect("a last line").text.starts_with("Live at http://"), "{lines:?}");
+    assert_eq!(lines.last().expect("a last line").text, "Starting release v1", "{lines:?}");
+    bench.end().await;
 }
 
 #[tokio::test]
@@ -371,6 +395,7 @@ async fn the_same_tree_is_built_once() {
     assert_eq!(bench.neighbours.count("start_build"), 1);
     let releases = release::list(&mut bench.tx().await, bench.project, None, 10).await.expect("releases");
     assert_eq!(releases.iter().map(|release| release.seq).collect::<Vec<_>>(), [2, 1]);
+    bench.end().await;
 }
 
 #[tokio::test]
@@ -386,6 +411,7 @@ async fn an_app_that_never_answers_leaves_the_old_release_active() {
     assert_eq!(bench.neighbours.count("remove_release"), 1, "the new containers are taken back");
     let lines = bench.engine.logs.read(ended.id().expect("an id"), 1).await.expect("a log");
     assert!(lines.iter().any(|line| line.text.contains("Traceback")), "{lines:?}");
+    bench.end().await;
 }
 
 #[tokio::test]
@@ -395,20 +421,31 @@ async fn a_failed_build_makes_no_release() {
     bench.start();
     let ended = bench.ended(&bench.deploy("a").await).await;
     assert_eq!(ended.error_code.as_deref(), Some("build_failed"));
-    assert!(release::list(&mut bench.tx().await, bench.project, None, 10).await.expect("releases").is_empty());
+    assert!(
+        release::list(&mut bench.tx().await, bench.project, None, 10).await.expect("releases").is_empty()
+    );
+    bench.end().await;
 }
 
 #[tokio::test]
 async fn every_call_may_fail_for_a_while() {
-    for call in
-        ["archive", "put_source", "start_build", "follow_build", "start_release", "await_release", "open_gate", "confirm_release"]
-    {
+    for call in [
+        "archive",
+        "put_source",
+        "start_build",
+        "follow_build",
+        "start_release",
+        "await_release",
+        "open_gate",
+        "confirm_release",
+    ] {
         let bench = Bench::new().await;
         *bench.neighbours.failing.lock().expect("failing") = Some((call, 2));
         bench.start();
         let ended = bench.ended(&bench.deploy("a").await).await;
         assert_eq!(ended.state, "done", "{call}: {:?}", ended.error_text);
         assert!(bench.neighbours.count(call) > 2, "{call}");
+        bench.end().await;
     }
 }
 
@@ -423,6 +460,7 @@ async fn whoever_claims_next_goes_on_where_a_killed_process_was() {
     let ended = bench.ended(&row).await;
     assert_eq!(ended.state, "done");
     assert!(ended.fence > claimed.fence);
+    bench.end().await;
 }
 
 #[tokio::test]
@@ -430,8 +468,13 @@ async fn a_stale_holder_records_nothing() {
     let bench = Bench::new().await;
     let row = bench.deploy("a").await;
     let claimed = bench.engine.claim().await.expect("claims").expect("a row");
-    let stale = operation::Claim { id: row.id().expect("an id"), holder: "another".to_owned(), fence: claimed.fence };
-    let old = operation::Claim { holder: bench.engine.holder.to_string(), fence: claimed.fence - 1, ..stale.clone() };
+    let stale =
+        operation::Claim { id: row.id().expect("an id"), holder: "another".to_owned(), fence: claimed.fence };
+    let old = operation::Claim {
+        holder: bench.engine.holder.to_string(),
+        fence: claimed.fence - 1,
+        ..stale.clone()
+    };
     for claim in [stale, old] {
         let mut tx = bench.tx().await;
         let next = operation::Progress { state: "running", step: "drain", step_data: "{}", release_id: None };
@@ -439,6 +482,7 @@ async fn a_stale_holder_records_nothing() {
         assert!(!operation::finish(&mut tx, &claim, operation::End::Done, None, 1).await.expect("runs"));
         assert_eq!(operation::fence(&mut tx, &claim).await.expect("runs"), None);
     }
+    bench.end().await;
 }
 
 #[tokio::test]
@@ -454,6 +498,7 @@ async fn the_newest_of_three_waits_and_the_one_before_it_is_superseded() {
     bench.start();
     bench.ended(&running).await;
     assert_eq!(bench.ended(&third).await.state, "done");
+    bench.end().await;
 }
 
 #[tokio::test]
@@ -474,6 +519,7 @@ async fn a_cancelled_deployment_is_undone() {
     assert_eq!(bench.ended(&row).await.state, "cancelled");
     assert_eq!(bench.neighbours.count("remove_release"), 1);
     assert_eq!(bench.project().await.active_release_id, None);
+    bench.end().await;
 }
 
 #[tokio::test]
@@ -485,6 +531,7 @@ async fn a_lost_hook_call_is_healed_by_the_scan_once() {
     assert_eq!(open.len(), 1);
     assert_eq!(open[0].commit_oid.as_deref(), Some("c".repeat(40).as_str()));
     assert_eq!(bench.project().await.head_oid.as_deref(), Some("c".repeat(40).as_str()));
+    bench.end().await;
 }
 
 #[tokio::test]
@@ -502,4 +549,5 @@ async fn a_deleted_project_is_buried_and_stays_so() {
     let late = bench.ended(&bench.deploy("b").await).await;
     assert_ne!(late.state, "done", "nothing is resurrected");
     assert_eq!(bench.project().await.active_release_id, None);
+    bench.end().await;
 }

@@ -1,0 +1,19 @@
+//! The api as its clients see it: the real router and database behind a real socket, fake neighbours.
+
+mod access;
+mod accounts;
+mod bodies;
+mod conventions;
+mod database;
+mod deployments;
+mod fakes;
+mod harness;
+mod idempotency;
+mod limits;
+mod openapi;
+mod projects;
+mod schema;
+mod sessions;
+mod setup;
+mod ssh_keys;
+mod variables;
