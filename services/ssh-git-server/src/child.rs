@@ -36,6 +36,9 @@ const PUSH_SETTINGS: [&str; 6] = [
 const ALLOCATION: &str = "256m";
 /// What a pack's index and its bases may add to it on disk.
 const PACK_SLACK: u64 = 256 << 20;
+/// How long git may take to end by itself, its client or its hook having gone. A signal that meets git while it
+/// removes its quarantine would make it leave the rest.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How long git may take to clean up after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -59,7 +62,7 @@ pub(crate) struct Plan<'a> {
 pub(crate) fn spawn(paths: &Paths, plan: &Plan<'_>) -> io::Result<Child> {
     let cage = Cage {
         write: vec![plan.repository.to_owned()],
-        read: vec![paths.hooks.clone(), paths.applet.clone()],
+        read: vec![paths.hooks.clone(), paths.applet.clone(), plan.git.to_owned()],
         max_file_bytes: plan.project.max_push_bytes.saturating_mul(2).saturating_add(PACK_SLACK),
     };
     #[expect(clippy::disallowed_methods, reason = "argv only; this is where every git child starts")]
@@ -114,8 +117,9 @@ impl Killer {
         Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
     }
 
-    /// Asks git to clean up and end, then ends it. Only while the child has not been waited for.
+    /// Waits for git to end, asks it to, then ends it. Only while the child has not been waited for.
     pub(crate) async fn end(&self) {
+        tokio::time::sleep(PATIENCE).await;
         self.signal(Signal::TERM);
         tokio::time::sleep(GRACE).await;
         self.kill();

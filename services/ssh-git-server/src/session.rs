@@ -21,8 +21,6 @@ use crate::{
 
 /// How long a channel may stay without asking for anything.
 const IDLE: Duration = Duration::from_secs(60);
-/// Requests to set a variable that are looked at.
-const MAX_ENV: usize = 8;
 /// The longest `GIT_PROTOCOL`.
 const MAX_PROTOCOL: usize = 64;
 /// How long a refusal waits for the client's window.
@@ -35,6 +33,12 @@ pub(crate) struct Client {
     pub(crate) account: Account,
     pub(crate) connection: Arc<Connection>,
     pub(crate) open: OpenChannel,
+}
+
+/// Whether a client may set this variable: `GIT_PROTOCOL`, and no other name goes anywhere.
+pub(crate) fn takes_variable(name: &str, value: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"=:.".contains(&b);
+    name == "GIT_PROTOCOL" && value.len() <= MAX_PROTOCOL && value.bytes().all(plain)
 }
 
 /// Serves a channel to its end.
@@ -58,48 +62,23 @@ struct Session {
 
 impl Session {
     async fn serve(&mut self) {
-        let mut variables = 0;
         loop {
             let Ok(event) = tokio::time::timeout(IDLE, self.events.next()).await else {
-                self.writer.exit(1).await;
-                return;
+                return self.writer.exit(1).await;
             };
-            match event {
+            let status = match event {
                 Event::Env { name, value } => {
-                    variables += 1;
-                    self.variable(variables, &name, value).await;
+                    if takes_variable(&name, &value) {
+                        self.git_protocol = Some(value);
+                    }
+                    continue;
                 }
-                // Refused, a terminal would be complained about before our greeting is read.
-                Event::Pty => self.writer.grant().await,
-                Event::Shell => {
-                    self.writer.grant().await;
-                    let status = self.greet().await;
-                    return self.writer.exit(status).await;
-                }
-                Event::Exec(exec) => {
-                    self.writer.grant().await;
-                    let status = self.execute(&exec).await;
-                    return self.writer.exit(status).await;
-                }
-                Event::Unsupported => self.writer.refuse().await,
-                Event::Data(_) | Event::Eof => {}
+                Event::Data(_) | Event::Eof => continue,
                 Event::Gone => return,
-            }
-        }
-    }
-
-    /// Takes `GIT_PROTOCOL` and nothing else; no name that a client sends goes anywhere.
-    async fn variable(&mut self, count: usize, name: &str, value: String) {
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"=:.".contains(&b);
-        let taken = count <= MAX_ENV
-            && name == "GIT_PROTOCOL"
-            && value.len() <= MAX_PROTOCOL
-            && value.bytes().all(plain);
-        if taken {
-            self.git_protocol = Some(value);
-            self.writer.grant().await;
-        } else {
-            self.writer.refuse().await;
+                Event::Shell => self.greet().await,
+                Event::Exec(exec) => self.execute(&exec).await,
+            };
+            return self.writer.exit(status).await;
         }
     }
 
@@ -235,5 +214,22 @@ async fn close(shared: Arc<Shared>, push: Arc<Push>) {
             return;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_protocol_version_is_taken() {
+        assert!(takes_variable("GIT_PROTOCOL", "version=2"));
+        assert!(takes_variable("GIT_PROTOCOL", "version=2:x=1.0"));
+        for value in ["version=2;id", "$(id)", "a b", "a\nb", "VERSION=2", &"1".repeat(65)] {
+            assert!(!takes_variable("GIT_PROTOCOL", value), "{value:?}");
+        }
+        for name in ["LD_PRELOAD", "GIT_DIR", "git_protocol", "GIT_PROTOCOL ", "--split-string", ""] {
+            assert!(!takes_variable(name, "version=2"), "{name:?}");
+        }
     }
 }

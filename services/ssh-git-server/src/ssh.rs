@@ -19,8 +19,8 @@ use crate::{connection::Connection, server::Shared};
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long an unacknowledged packet keeps a dead connection.
 const USER_TIMEOUT_MS: u32 = 60_000;
-/// How long a connection may take to close after it was told to.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// How long a connection that has nothing left to do may take to close, by itself or after it was told to.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A public key as a client proved to hold it.
 pub(crate) struct ClientKey {
@@ -65,14 +65,16 @@ pub(crate) async fn serve(
             ended = &mut session => return ended,
             () = connection.idle_after(shared.shutdown.draining()) => {}
         }
+        // A client that has just had its exit status closes the connection itself.
+        if let Ok(ended) = tokio::time::timeout(GOODBYE, &mut session).await {
+            return ended;
+        }
         let goodbye = handle.disconnect(Disconnect::ByApplication, "shutting down".to_owned(), String::new());
-        drop(
-            tokio::time::timeout(GOODBYE, async {
-                drop(goodbye.await);
-                (&mut session).await
-            })
-            .await,
-        );
+        let told = async {
+            goodbye.await.ok();
+            (&mut session).await
+        };
+        tokio::time::timeout(GOODBYE, told).await.ok();
         Ok(())
     };
     let too_slow = async {

@@ -17,6 +17,9 @@ use super::{
     protocol::{CHUNK, Stage, ToHook, ToServer, Update},
 };
 
+const SHALLOW: &str = "this clone is shallow, its history ends early. Fetch all of it, then push again: \
+                       `git fetch --unshallow`; in CI set the clone's depth to 0 (fetch-depth: 0)";
+
 /// The hook.
 pub(crate) fn run() -> ExitCode {
     client::run(|updates| {
@@ -24,6 +27,7 @@ pub(crate) fn run() -> ExitCode {
         for update in &updates {
             require_commit(&repository, update)?;
         }
+        require_whole_history(&repository, &updates)?;
         let stream = client::connect(Stage::PreReceive, updates.clone())?;
         client::obey(&stream, |message, writer| match message {
             ToHook::SendSource { commit, limits } => send(&repository, &updates, &commit, &limits, writer),
@@ -50,6 +54,25 @@ fn require_commit(repository: &Repository, update: &Update) -> Result<(), Stop> 
     let oid = GitOid::from_str(update.new.as_str()).map_err(unreadable)?;
     let (_, kind) = repository.odb().and_then(|odb| odb.read_header(oid)).map_err(unreadable)?;
     if kind == ObjectType::Commit { Ok(()) } else { Err(Stop("a branch must point at a commit".to_owned())) }
+}
+
+/// git refuses a shallow history too, but only after this hook, and without the way out.
+fn require_whole_history(repository: &Repository, updates: &[Update]) -> Result<(), Stop> {
+    let whole = || {
+        let mut walk = repository.revwalk()?;
+        for update in updates.iter().filter(|update| !update.new.is_zero()) {
+            let pushed = repository.find_object(GitOid::from_str(update.new.as_str())?, None)?;
+            if let Ok(commit) = pushed.peel_to_commit() {
+                walk.push(commit.id())?;
+            }
+        }
+        walk.hide_glob("refs/*")?;
+        walk.try_for_each(|commit| commit.map(drop))
+    };
+    match whole() {
+        Err(error) if error.code() == ErrorCode::NotFound => Err(Stop(SHALLOW.to_owned())),
+        other => other.map_err(unreadable),
+    }
 }
 
 fn send(

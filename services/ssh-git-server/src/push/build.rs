@@ -18,6 +18,7 @@ use super::{
     reconnect::Patience,
 };
 use crate::{
+    control::MAX_PART,
     hook::protocol::{ToHook, ToServer, Update},
     server::Shared,
 };
@@ -174,7 +175,9 @@ impl Check<'_> {
         if source_wanted {
             let operation = self.send_source(commit).await?;
             if self.operation.is_empty() {
-                let line = format!("Build {operation} of {}; `paastech status` shows it.", commit.short());
+                let (follow, cancel) = ("paastech operation --follow", "paastech cancel");
+                let line =
+                    format!("Follow it with `{follow} {operation}`, end it with `{cancel} {operation}`");
                 self.conversation.say(&line).await?;
             }
             self.operation = operation;
@@ -196,10 +199,12 @@ impl Check<'_> {
         let (sender, receiver) = mpsc::channel(8);
         let mut request = Request::new(ReceiverStream::new(receiver));
         request.set_timeout(SOURCE);
-        // Without it an interrupted stream would look like a finished one, and a half tree like a whole.
-        let cut = CutOff(Some(request.cancellation_handle()));
-        let call = self.shared.control.put_push_source(request);
-        tokio::pin!(call);
+        let breaker = Breaker(sender.clone().reserve_owned().await.ok());
+        let control = self.shared.control.clone();
+        // A task of its own, so that a broken stream is seen to its end: a call that is dropped, or cancelled, looks to
+        // its server like a stream that ended well.
+        let call = async move { control.put_push_source(request).await };
+        let mut call = self.shared.shutdown.track(call);
         let header = PushSourceHeader {
             push_id: self.push.id.to_string(),
             commit: commit.to_string(),
@@ -224,7 +229,7 @@ impl Check<'_> {
                 _ => return Err(Stop::Lost),
             }
         };
-        cut.spare();
+        breaker.spare();
         drop(sender);
         let answer = match answer {
             Some(answer) => answer,
@@ -233,6 +238,7 @@ impl Check<'_> {
                 lost = self.conversation.lost() => return Err(lost.into()),
             },
         };
+        let answer = answer.map_err(|_| Status::internal("a call to the api panicked"))?;
         let operation = answer?.operation_id;
         for warning in warnings {
             self.conversation.say(&format!("warning: {warning}")).await?;
@@ -281,19 +287,20 @@ fn to_build(opened: &OpenPushResponse) -> Result<Option<Oid>, Stop> {
     }
 }
 
-/// Breaks a request stream off, unless spared.
-struct CutOff(Option<tonic::CancellationHandle>);
+/// Breaks a source's stream off when it is dropped, unless spared: half a tree must never pass for a whole one.
+struct Breaker(Option<mpsc::OwnedPermit<PutPushSourceRequest>>);
 
-impl CutOff {
+impl Breaker {
     fn spare(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for CutOff {
+impl Drop for Breaker {
     fn drop(&mut self) {
-        if let Some(handle) = self.0.take() {
-            handle.cancel();
+        if let Some(permit) = self.0.take() {
+            let too_long = vec![0; MAX_PART + 1];
+            permit.send(PutPushSourceRequest { part: Some(Part::Chunk(too_long)) });
         }
     }
 }

@@ -49,7 +49,9 @@ impl Conversation {
         }
         self.shown += line.len();
         if self.shown > MAX_SHOWN {
-            return self.say("… the log is too long to be shown here; it goes on in `paastech logs`").await;
+            return self
+                .say("… the log is too long to be shown here; `paastech operation --follow` shows all of it")
+                .await;
         }
         self.say(line).await
     }

@@ -59,7 +59,6 @@ pub(super) async fn serve(
     if opened.operation_id.is_empty() {
         return conversation.finish(true).await;
     }
-    conversation.say(&format!("Deployment {}; `paastech status` shows it.", opened.operation_id)).await?;
     let watched = tokio::select! {
         watched = watch(shared, push, &mut conversation, &mut patience, &opened.operation_id) => watched,
         () = push.client_gone.cancelled() => return Err(HookLost),
@@ -69,7 +68,7 @@ pub(super) async fn serve(
         Err(Stop::Rpc(status)) => {
             push.fail_deploy();
             let why = shared.explain(&status);
-            let line = format!("error: {why}. The deployment goes on; `paastech status` shows it.");
+            let line = format!("error: {why}. The deployment goes on: `paastech status` shows it");
             conversation.say(&line).await?;
         }
         Err(Stop::Lost) => return Err(HookLost),

@@ -21,11 +21,6 @@ use crate::{
 
 /// How much of git's output is read at once.
 const BUFFER: usize = 64 * 1024;
-/// git's own words for a push from a shallow clone.
-const SHALLOW: &[u8] = b"shallow update not allowed";
-const SHALLOW_HINT: &str = "PaaSTech: this clone is shallow. Fetch its whole history, then push again: \
-                            `git fetch --unshallow`; in CI set the clone's depth to 0 (fetch-depth: 0).\n";
-
 /// Runs a child to its end and gives its exit code.
 pub(super) async fn run(
     shared: &Shared,
@@ -42,25 +37,18 @@ pub(super) async fn run(
     let killer = Killer::of(&child);
     let client =
         Client { gone: CancellationToken::new(), sent: watch::Sender::new(false), push, killer: &killer };
-    let (mut shallow, mut nothing) = (Spotter::new(SHALLOW), Spotter::new(b""));
     let ended = async {
         tokio::join!(
-            pump(stdout, &client.gone, &mut shallow, |data| writer.stdout(data)),
-            pump(stderr, &client.gone, &mut nothing, |data| writer.stderr(data)),
+            pump(stdout, &client.gone, |data| writer.stdout(data)),
+            pump(stderr, &client.gone, |data| writer.stderr(data)),
         );
         child.wait().await
     };
     let ended = tokio::select! {
         ended = ended => ended,
-        () = client.feed(events, writer, stdin) => return 1,
+        () = client.feed(events, stdin) => return 1,
         () = client.watch_clock(shared) => return 1,
     };
-    if shallow.seen && push.is_some_and(|push| push.stage() == Stage::Receiving) {
-        tokio::select! {
-            told = writer.stderr(Bytes::from_static(SHALLOW_HINT.as_bytes())) => drop(told),
-            () = sleep(Duration::from_secs(10)) => {}
-        }
-    }
     ended.map_or(1, child::exit_code)
 }
 
@@ -73,7 +61,7 @@ struct Client<'a> {
 
 impl Client<'_> {
     /// Hands the client's bytes to git; never returns.
-    async fn feed(&self, events: &mut Events, writer: &Writer, stdin: ChildStdin) {
+    async fn feed(&self, events: &mut Events, stdin: ChildStdin) {
         let mut stdin = Some(stdin);
         loop {
             match events.next().await {
@@ -89,9 +77,8 @@ impl Client<'_> {
                 // Only this half is over; git may still have much to say.
                 Event::Eof => stdin = None,
                 Event::Gone => break,
-                Event::Env { .. } | Event::Pty | Event::Shell | Event::Exec(_) | Event::Unsupported => {
-                    writer.refuse().await;
-                }
+                // Answered already; a channel runs one command.
+                Event::Env { .. } | Event::Shell | Event::Exec(_) => {}
             }
         }
         drop(stdin);
@@ -135,12 +122,8 @@ impl Client<'_> {
 }
 
 /// Copies one of git's streams to the client, and to nowhere once the client is gone.
-async fn pump<F>(
-    mut from: impl AsyncRead + Unpin,
-    gone: &CancellationToken,
-    spotter: &mut Spotter,
-    send: impl Fn(Bytes) -> F,
-) where
+async fn pump<F>(mut from: impl AsyncRead + Unpin, gone: &CancellationToken, send: impl Fn(Bytes) -> F)
+where
     F: Future<Output = Result<(), Gone>>,
 {
     let mut buffer = BytesMut::new();
@@ -151,7 +134,6 @@ async fn pump<F>(
             Ok(_) => {}
         }
         let data = buffer.split().freeze();
-        spotter.look(&data);
         if gone.is_cancelled() {
             continue;
         }
@@ -163,48 +145,15 @@ async fn pump<F>(
     }
 }
 
-/// Looks for a text in a stream, across its pieces.
-struct Spotter {
-    wanted: &'static [u8],
-    tail: Vec<u8>,
-    seen: bool,
-}
-
-impl Spotter {
-    fn new(wanted: &'static [u8]) -> Self {
-        Self { wanted, tail: Vec::new(), seen: false }
-    }
-
-    fn look(&mut self, data: &[u8]) {
-        if self.seen || self.wanted.is_empty() {
-            return;
-        }
-        self.tail.extend_from_slice(data);
-        self.seen = self.tail.windows(self.wanted.len()).any(|window| window == self.wanted);
-        let keep = self.tail.len().min(self.wanted.len() - 1);
-        self.tail.drain(..self.tail.len() - keep);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_is_spotted_across_pieces() {
-        let mut spotter = Spotter::new(SHALLOW);
-        spotter.look(b"ng refs/heads/main shallow upd");
-        assert!(!spotter.seen);
-        spotter.look(b"ate not allowed\n");
-        assert!(spotter.seen);
-    }
 
     #[tokio::test]
     async fn output_is_drained_when_the_window_never_opens_again() {
         let gone = CancellationToken::new();
         let (mut write, read) = tokio::io::duplex(1024);
-        let mut spotter = Spotter::new(b"");
-        let pumped = pump(read, &gone, &mut spotter, |_| pending());
+        let pumped = pump(read, &gone, |_| pending());
         let written = async {
             write.write_all(&[0; 500]).await.expect("written");
             gone.cancel();

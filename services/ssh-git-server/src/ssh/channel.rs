@@ -1,24 +1,18 @@
-//! One channel: what the client does on it, and what we send back.
+//! One channel: what the client does on it, and what we send back. Requests are answered where they arrive, in the
+//! handler: an answer that comes later would be taken for the answer to a later request.
 
 use bytes::Bytes;
-use russh::{
-    Channel as RawChannel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf,
-    server::{Handle, Msg},
-};
+use russh::{Channel as RawChannel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, server::Msg};
 
 /// What a client does on a channel.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Wants an environment variable set. To be answered.
+    /// Wants an environment variable set.
     Env { name: String, value: String },
-    /// Wants a terminal. To be answered.
-    Pty,
-    /// Wants a shell. To be answered.
+    /// Wants a shell.
     Shell,
-    /// Wants a command run. To be answered.
+    /// Wants a command run.
     Exec(Vec<u8>),
-    /// Wants something that we do not have. To be answered.
-    Unsupported,
     /// Sent bytes.
     Data(Bytes),
     /// Will send no more.
@@ -31,19 +25,16 @@ pub(crate) enum Event {
 pub(crate) struct Events(ChannelReadHalf);
 
 /// The way back.
-pub(crate) struct Writer {
-    half: ChannelWriteHalf<Msg>,
-    handle: Handle,
-}
+pub(crate) struct Writer(ChannelWriteHalf<Msg>);
 
 /// The client has gone.
 #[derive(Debug)]
 pub(crate) struct Gone;
 
 /// Both halves of a new channel.
-pub(super) fn split(channel: RawChannel<Msg>, handle: Handle) -> (Events, Writer) {
-    let (read, half) = channel.split();
-    (Events(read), Writer { half, handle })
+pub(super) fn split(channel: RawChannel<Msg>) -> (Events, Writer) {
+    let (read, write) = channel.split();
+    (Events(read), Writer(write))
 }
 
 impl Events {
@@ -56,14 +47,9 @@ impl Events {
                 Some(ChannelMsg::Eof) => Event::Eof,
                 Some(ChannelMsg::Exec { command, .. }) => Event::Exec(command),
                 Some(ChannelMsg::RequestShell { .. }) => Event::Shell,
-                Some(ChannelMsg::RequestPty { .. }) => Event::Pty,
                 Some(ChannelMsg::SetEnv { variable_name, variable_value, .. }) => {
                     Event::Env { name: variable_name, value: variable_value }
                 }
-                Some(ChannelMsg::RequestSubsystem { .. } | ChannelMsg::RequestX11 { .. }) => {
-                    Event::Unsupported
-                }
-                // Agent forwarding is refused by the library itself; the rest wants no answer.
                 Some(_) => continue,
             };
         }
@@ -71,30 +57,20 @@ impl Events {
 }
 
 impl Writer {
-    /// Grants the last request.
-    pub(crate) async fn grant(&self) {
-        self.handle.channel_success(self.half.id()).await.ok();
-    }
-
-    /// Refuses the last request.
-    pub(crate) async fn refuse(&self) {
-        self.handle.channel_failure(self.half.id()).await.ok();
-    }
-
     /// Waits for the client's window: not to be awaited without an eye on the events.
     pub(crate) async fn stdout(&self, data: Bytes) -> Result<(), Gone> {
-        self.half.data_bytes(data).await.map_err(|_| Gone)
+        self.0.data_bytes(data).await.map_err(|_| Gone)
     }
 
     /// As [`Self::stdout`], for the other stream.
     pub(crate) async fn stderr(&self, data: Bytes) -> Result<(), Gone> {
-        self.half.extended_data_bytes(1, data).await.map_err(|_| Gone)
+        self.0.extended_data_bytes(1, data).await.map_err(|_| Gone)
     }
 
     /// Ends the channel in the order that clients expect.
     pub(crate) async fn exit(&self, status: u32) {
-        drop(self.half.exit_status(status).await);
-        drop(self.half.eof().await);
-        drop(self.half.close().await);
+        drop(self.0.exit_status(status).await);
+        drop(self.0.eof().await);
+        drop(self.0.close().await);
     }
 }

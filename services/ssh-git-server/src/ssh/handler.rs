@@ -1,10 +1,10 @@
-//! What the library calls: each callback parses and forwards. Forwarding of ports, sockets and agents is refused by
-//! the library's own defaults; requests on a channel are answered by whoever reads its events.
+//! What the library calls: each callback parses, answers and forwards. Forwarding of ports, sockets and agents is
+//! refused by the library's own defaults; a request on a channel also arrives as an event of that channel.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use russh::{
-    Channel, ChannelOpenFailure,
+    Channel, ChannelId, ChannelOpenFailure, Pty,
     keys::{HashAlg, PublicKey},
     server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session, VerifiedPublicKey},
 };
@@ -33,6 +33,8 @@ pub(super) struct Handler {
     connection: Arc<Connection>,
     /// Who has proved to hold a key. An offered key proves nothing and leaves no trace here.
     account: Option<Account>,
+    /// Channels that have had their one command.
+    busy: HashSet<ChannelId>,
 }
 
 /// The one user name; who somebody is, their key says.
@@ -40,7 +42,7 @@ const USER: &str = "git";
 
 impl Handler {
     pub(super) fn new(shared: Arc<Shared>, connection: Arc<Connection>) -> Self {
-        Self { shared, connection, account: None }
+        Self { shared, connection, account: None, busy: HashSet::new() }
     }
 
     async fn account(&self, user: &str, key: &PublicKey) -> Result<Option<Account>, Error> {
@@ -87,16 +89,85 @@ impl server::Handler for Handler {
         &mut self,
         channel: Channel<Msg>,
         reply: ChannelOpenHandle,
-        session: &mut Session,
+        _: &mut Session,
     ) -> Result<(), Error> {
         let (Some(account), Some(open)) = (self.account.clone(), self.connection.open()) else {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         };
-        let (events, writer) = channel::split(channel, session.handle());
+        let (events, writer) = channel::split(channel);
         let client = session::Client { account, connection: self.connection.clone(), open };
         self.shared.shutdown.track(session::run(self.shared.clone(), client, events, writer));
         reply.accept().await;
         Ok(())
     }
+
+    async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Error> {
+        self.busy.remove(&channel);
+        Ok(())
+    }
+
+    async fn env_request(
+        &mut self,
+        channel: ChannelId,
+        name: &str,
+        value: &str,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        answer(session, channel, session::takes_variable(name, value))
+    }
+
+    /// Refused, a terminal would be complained about before our greeting is read.
+    async fn pty_request(
+        &mut self,
+        channel: ChannelId,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: &[(Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        answer(session, channel, true)
+    }
+
+    async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
+        answer(session, channel, self.busy.insert(channel))
+    }
+
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        _: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        answer(session, channel, self.busy.insert(channel))
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        channel: ChannelId,
+        _: &str,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        answer(session, channel, false)
+    }
+
+    async fn x11_request(
+        &mut self,
+        channel: ChannelId,
+        _: bool,
+        _: &str,
+        _: &str,
+        _: u32,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        answer(session, channel, false)
+    }
+}
+
+/// Answers the request that is being handled, if the client wants an answer.
+fn answer(session: &mut Session, channel: ChannelId, granted: bool) -> Result<(), Error> {
+    Ok(if granted { session.channel_success(channel) } else { session.channel_failure(channel) }?)
 }

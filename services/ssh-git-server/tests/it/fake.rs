@@ -29,79 +29,85 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// How a build goes.
 #[derive(Clone)]
-pub struct Build {
-    pub lines: Vec<String>,
-    pub accepted: bool,
-    pub message: String,
+pub(crate) struct Build {
+    pub(crate) lines: Vec<String>,
+    pub(crate) accepted: bool,
+    pub(crate) message: String,
     /// After its lines the build goes on until the test lets it end.
-    pub held: bool,
+    pub(crate) held: bool,
 }
 
 /// How a deployment goes.
 #[derive(Clone)]
-pub struct Deploy {
-    pub state: String,
-    pub message: String,
-    pub url: String,
-    pub held: bool,
+pub(crate) struct Deploy {
+    pub(crate) state: String,
+    pub(crate) message: String,
+    pub(crate) url: String,
+    pub(crate) held: bool,
 }
 
 /// One project as the api knows it.
 #[derive(Clone)]
-pub struct Project {
-    pub id: ProjectId,
-    pub slug: String,
-    pub owner: AccountId,
-    pub max_push_bytes: u64,
-    pub max_source_bytes: u64,
+pub(crate) struct Project {
+    pub(crate) id: ProjectId,
+    pub(crate) slug: String,
+    pub(crate) owner: AccountId,
+    pub(crate) max_push_bytes: u64,
+    pub(crate) max_source_bytes: u64,
 }
 
 #[derive(Default)]
-pub struct State {
-    pub keys: HashMap<Vec<u8>, (AccountId, String)>,
-    pub projects: Vec<Project>,
-    pub readers: HashSet<AccountId>,
-    pub build: Option<Build>,
-    pub deploy: Option<Deploy>,
+pub(crate) struct State {
+    pub(crate) keys: HashMap<Vec<u8>, (AccountId, String)>,
+    pub(crate) projects: Vec<Project>,
+    pub(crate) readers: HashSet<AccountId>,
+    pub(crate) build: Option<Build>,
+    pub(crate) deploy: Option<Deploy>,
     /// What was called, in order.
-    pub opened: Vec<OpenPushRequest>,
-    pub sources: Vec<Vec<u8>>,
-    pub cut_sources: usize,
-    pub followed_from: Vec<u64>,
-    pub updated: Vec<RefsUpdatedRequest>,
-    pub closed: Vec<String>,
+    pub(crate) opened: Vec<OpenPushRequest>,
+    pub(crate) sources: Vec<Vec<u8>>,
+    pub(crate) cut_sources: usize,
+    pub(crate) followed_from: Vec<u64>,
+    pub(crate) updated: Vec<RefsUpdatedRequest>,
+    pub(crate) closed: Vec<String>,
     /// Once, the source is asked for a second time.
-    pub lose_source: bool,
-    pub sent_lines: usize,
+    pub(crate) lose_source: bool,
+    pub(crate) sent_lines: usize,
+    /// Done when the next push is opened.
+    pub(crate) on_open: Option<Box<dyn FnOnce() + Send>>,
 }
 
 #[derive(Clone, Default)]
-pub struct Fake {
+pub(crate) struct Fake {
     state: Arc<Mutex<State>>,
     down: Arc<AtomicBool>,
     released: Arc<AtomicBool>,
 }
 
 impl Fake {
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no test panicked while holding it")
     }
 
-    pub fn transport(&self) -> Transport {
-        transport::in_process(ControlServer::new(self.clone()))
+    pub(crate) fn transport(&self) -> Transport {
+        transport::in_process(self.server())
+    }
+
+    pub(crate) fn server(&self) -> ControlServer<Self> {
+        ControlServer::new(self.clone())
     }
 
     /// From now on nothing answers, and every stream breaks.
-    pub fn go_away(&self) {
+    pub(crate) fn go_away(&self) {
         self.down.store(true, Ordering::SeqCst);
     }
 
-    pub fn come_back(&self) {
+    pub(crate) fn come_back(&self) {
         self.down.store(false, Ordering::SeqCst);
     }
 
     /// Lets what is held end.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         self.released.store(true, Ordering::SeqCst);
     }
 
@@ -224,6 +230,9 @@ impl Control for Fake {
         let deploy = request.updates.iter().find(|update| update.name == "refs/heads/main").cloned();
         if !again {
             state.opened.push(request);
+        }
+        if let Some(act) = state.on_open.take() {
+            act();
         }
         Ok(Response::new(match deploy {
             None => OpenPushResponse {

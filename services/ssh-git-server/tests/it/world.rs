@@ -13,7 +13,7 @@ use paastech_proto::{
     control::control_client::ControlClient,
     git::{CreateRepositoryRequest, Scope, git_controller_client::GitControllerClient},
 };
-use paastech_runtime::{Shutdown, Transport, transport};
+use paastech_runtime::{Shutdown, Transport, serve::GrpcServer, transport};
 use paastech_ssh_git_server::{Config, build, config::Limits};
 use paastech_types::{AccountId, ProjectId};
 use tempfile::TempDir;
@@ -21,49 +21,49 @@ use tokio::process::Command;
 
 use crate::fake::{Build, Deploy, Fake, Project};
 
-pub struct World {
-    pub dir: TempDir,
-    pub fake: Fake,
-    pub port: u16,
-    pub fingerprint: String,
-    pub shutdown: Shutdown,
-    pub repositories: GitControllerClient<Transport>,
+pub(crate) struct World {
+    pub(crate) dir: TempDir,
+    pub(crate) fake: Fake,
+    pub(crate) port: u16,
+    pub(crate) fingerprint: String,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) repositories: GitControllerClient<Transport>,
 }
 
 /// Somebody with a key that the api knows.
-pub struct Person {
-    pub account: AccountId,
-    pub key: PathBuf,
+pub(crate) struct Person {
+    pub(crate) account: AccountId,
+    pub(crate) key: PathBuf,
 }
 
 /// What a client printed, and how it ended.
-pub struct Ran {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.out, self.err);
         self
     }
 
     #[track_caller]
-    pub fn fails(self) -> Self {
+    pub(crate) fn fails(self) -> Self {
         assert_ne!(self.code, 0, "stdout: {}\nstderr: {}", self.out, self.err);
         self
     }
 
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub(crate) fn says(self, text: &str) -> Self {
         assert!(self.err.contains(text), "`{text}` is not in:\n{}", self.err);
         self
     }
 
     #[track_caller]
-    pub fn never_says(self, text: &str) -> Self {
+    pub(crate) fn never_says(self, text: &str) -> Self {
         assert!(!self.err.contains(text), "`{text}` is in:\n{}", self.err);
         self
     }
@@ -79,11 +79,11 @@ impl From<Output> for Ran {
     }
 }
 
-pub fn accepted() -> Build {
+pub(crate) fn accepted() -> Build {
     Build { lines: vec!["compiling".to_owned()], accepted: true, message: String::new(), held: false }
 }
 
-pub fn deployed() -> Deploy {
+pub(crate) fn deployed() -> Deploy {
     Deploy {
         state: "done".to_owned(),
         message: String::new(),
@@ -93,33 +93,46 @@ pub fn deployed() -> Deploy {
 }
 
 impl World {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Limits::default()).await
     }
 
-    pub async fn with(limits: Limits) -> Self {
+    pub(crate) async fn with(limits: Limits) -> Self {
+        let fake = Fake::default();
+        let transport = fake.transport();
+        Self::on(fake, transport, limits, Shutdown::new()).await
+    }
+
+    /// One whose api is reached over a socket.
+    pub(crate) async fn over_tcp() -> Self {
+        let (fake, shutdown) = (Fake::default(), Shutdown::new());
+        let server = GrpcServer::bind(([127, 0, 0, 1], 0).into()).await.expect("bound");
+        let uri = format!("http://{}", server.addr().expect("bound")).parse().expect("an address");
+        shutdown.spawn("control", server.run(fake.server(), shutdown.clone()));
+        Self::on(fake, transport::remote(uri), Limits::default(), shutdown).await
+    }
+
+    async fn on(fake: Fake, transport: Transport, limits: Limits, shutdown: Shutdown) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let root = dir.path().join("repositories");
         let controller = git_controller::Config { root: root.clone(), ..Default::default() };
         let service = git_controller::build(controller).await.expect("the git-controller starts");
         let repositories = GitControllerClient::new(transport::in_process(service.server()));
-        let fake = Fake::default();
         {
             let mut state = fake.state();
             state.build = Some(accepted());
             state.deploy = Some(deployed());
         }
         let config = config(dir.path(), limits);
-        let server = build(config, ControlClient::new(fake.transport())).await.expect("the server starts");
+        let server = build(config, ControlClient::new(transport)).await.expect("the server starts");
         let port = server.addr().expect("bound").port();
         let fingerprint = server.host_key_fingerprint();
-        let shutdown = Shutdown::new();
         shutdown.spawn("ssh", server.run(shutdown.clone()));
         Self { dir, fake, port, fingerprint, shutdown, repositories }
     }
 
     /// A key pair that nobody knows.
-    pub async fn key(&self, name: &str, kind: &str) -> PathBuf {
+    pub(crate) async fn key(&self, name: &str, kind: &str) -> PathBuf {
         let path = self.dir.path().join(format!("key-{name}"));
         let file = path.to_str().expect("UTF-8");
         let made =
@@ -128,11 +141,11 @@ impl World {
         path
     }
 
-    pub async fn person(&self, name: &str) -> Person {
+    pub(crate) async fn person(&self, name: &str) -> Person {
         self.person_with(name, "ed25519").await
     }
 
-    pub async fn person_with(&self, name: &str, kind: &str) -> Person {
+    pub(crate) async fn person_with(&self, name: &str, kind: &str) -> Person {
         let key = self.key(name, kind).await;
         let account = AccountId::new();
         let public = fs::read_to_string(key.with_extension("pub")).expect("a public key");
@@ -142,7 +155,7 @@ impl World {
         Person { account, key }
     }
 
-    pub async fn project(&self, owner: &Person, slug: &str) -> Project {
+    pub(crate) async fn project(&self, owner: &Person, slug: &str) -> Project {
         let project = Project {
             id: ProjectId::new(),
             slug: slug.to_owned(),
@@ -157,11 +170,11 @@ impl World {
         project
     }
 
-    pub fn repository(&self, project: &Project) -> PathBuf {
+    pub(crate) fn repository(&self, project: &Project) -> PathBuf {
         self.dir.path().join("repositories").join(format!("{}.git", project.id))
     }
 
-    pub fn ssh_options(&self, key: &Path) -> Vec<String> {
+    pub(crate) fn ssh_options(&self, key: &Path) -> Vec<String> {
         let known = self.dir.path().join("known_hosts");
         let mut options = vec!["-F".to_owned(), "/dev/null".to_owned()];
         options.extend(["-i".to_owned(), key.display().to_string(), "-p".to_owned(), self.port.to_string()]);
@@ -179,21 +192,22 @@ impl World {
     }
 
     /// Runs `ssh` with extra options, then the host, then a command.
-    pub async fn ssh(&self, key: &Path, extra: &[&str], command: &[&str]) -> Ran {
-        let mut arguments = self.ssh_options(key);
-        arguments.extend(extra.iter().map(|&text| text.to_owned()));
+    pub(crate) async fn ssh(&self, key: &Path, extra: &[&str], command: &[&str]) -> Ran {
+        // Of two equal options ssh takes the first.
+        let mut arguments: Vec<String> = extra.iter().map(|&text| text.to_owned()).collect();
+        arguments.extend(self.ssh_options(key));
         arguments.push("git@127.0.0.1".to_owned());
         arguments.extend(command.iter().map(|&text| text.to_owned()));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         run(self.dir.path(), "ssh", &arguments).await
     }
 
-    pub fn url(&self, name: &str) -> String {
+    pub(crate) fn url(&self, name: &str) -> String {
         format!("ssh://git@127.0.0.1:{}/{name}", self.port)
     }
 
     /// A command that is git, run by this person.
-    pub fn git_command(&self, key: &Path, at: &Path, arguments: &[&str]) -> Command {
+    pub(crate) fn git_command(&self, key: &Path, at: &Path, arguments: &[&str]) -> Command {
         let mut command = program("git");
         let ssh = format!("ssh {}", self.ssh_options(key).join(" "));
         command
@@ -212,12 +226,12 @@ impl World {
         command
     }
 
-    pub async fn git(&self, person: &Person, at: &Path, arguments: &[&str]) -> Ran {
+    pub(crate) async fn git(&self, person: &Person, at: &Path, arguments: &[&str]) -> Ran {
         finish(self.git_command(&person.key, at, arguments)).await
     }
 
     /// A working copy with one commit on main, and the project as its remote `paas`.
-    pub async fn working_copy(&self, person: &Person, project: &Project) -> PathBuf {
+    pub(crate) async fn working_copy(&self, person: &Person, project: &Project) -> PathBuf {
         let at = self.dir.path().join(format!("work-{}-{}", project.slug, uuid::Uuid::new_v4().simple()));
         fs::create_dir(&at).expect("made");
         self.git(person, &at, &["init", "-q", "-b", "main"]).await.ok();
@@ -228,20 +242,20 @@ impl World {
         at
     }
 
-    pub async fn commit(&self, person: &Person, at: &Path, message: &str) -> String {
+    pub(crate) async fn commit(&self, person: &Person, at: &Path, message: &str) -> String {
         self.git(person, at, &["add", "-A"]).await.ok();
         self.git(person, at, &["commit", "-q", "--allow-empty", "-m", message]).await.ok();
         self.git(person, at, &["rev-parse", "HEAD"]).await.ok().out.trim().to_owned()
     }
 
     /// Where a ref of the project's repository is; empty when absent.
-    pub fn tip(&self, project: &Project, name: &str) -> String {
+    pub(crate) fn tip(&self, project: &Project, name: &str) -> String {
         let repository = git2::Repository::open_bare(self.repository(project)).expect("a repository");
         repository.refname_to_id(name).map(|oid| oid.to_string()).unwrap_or_default()
     }
 }
 
-pub fn config(dir: &Path, limits: Limits) -> Config {
+pub(crate) fn config(dir: &Path, limits: Limits) -> Config {
     Config {
         listen: ([127, 0, 0, 1], 0).into(),
         repositories: dir.join("repositories"),
@@ -253,26 +267,69 @@ pub fn config(dir: &Path, limits: Limits) -> Config {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clients under test are programs")]
-pub fn program(name: &str) -> Command {
+pub(crate) fn program(name: &str) -> Command {
     let mut command = Command::new(name);
     command.kill_on_drop(true);
     command
 }
 
-pub async fn run(at: &Path, name: &str, arguments: &[&str]) -> Ran {
+pub(crate) async fn run(at: &Path, name: &str, arguments: &[&str]) -> Ran {
     let mut command = program(name);
     command.current_dir(at).args(arguments).stdin(Stdio::null());
     finish(command).await
 }
 
-pub async fn finish(mut command: Command) -> Ran {
+pub(crate) async fn finish(mut command: Command) -> Ran {
     let output = tokio::time::timeout(Duration::from_secs(60), command.output());
     output.await.expect("the client ends within a minute").expect("the client starts").into()
 }
 
+/// A client of its own process group, which a test can end as Ctrl-C would.
+pub(crate) struct Started(pub(crate) tokio::process::Child);
+
+impl Started {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().expect("the client starts"))
+    }
+
+    /// Ends the client and all that it started, without a word to the server.
+    pub(crate) async fn interrupt(mut self) {
+        let pid = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        let pid = pid.expect("the client still runs");
+        rustix::process::kill_process_group(pid, rustix::process::Signal::KILL).expect("killed");
+        self.0.wait().await.expect("ended");
+    }
+
+    /// As [`Self::finish`], with its standard input open all the while.
+    pub(crate) async fn finish_unfed(mut self) -> Ran {
+        let _held = self.0.stdin.take();
+        self.finish().await
+    }
+
+    pub(crate) async fn finish(self) -> Ran {
+        let output = tokio::time::timeout(Duration::from_secs(60), self.0.wait_with_output());
+        output.await.expect("the client ends within a minute").expect("it can be waited for").into()
+    }
+}
+
+/// The processes whose command line names this path: the server's git children on a repository.
+pub(crate) fn processes_on(path: &Path) -> Vec<PathBuf> {
+    let wanted = path.to_str().expect("UTF-8").as_bytes();
+    let entries = fs::read_dir("/proc").expect("proc").filter_map(Result::ok);
+    entries
+        .map(|entry| entry.path())
+        .filter(|dir| fs::read(dir.join("cmdline")).is_ok_and(|line| contains(&line, wanted)))
+        .collect()
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
 /// Polls until `holds`, at most 20 seconds.
 #[track_caller]
-pub fn eventually(what: &'static str, holds: impl Fn() -> bool) -> impl Future<Output = ()> {
+pub(crate) fn eventually(what: &'static str, holds: impl Fn() -> bool) -> impl Future<Output = ()> {
     let caller = std::panic::Location::caller();
     async move {
         let until = tokio::time::Instant::now() + Duration::from_secs(20);

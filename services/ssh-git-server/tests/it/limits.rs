@@ -1,0 +1,96 @@
+//! One client's share of the server.
+
+use std::time::Duration;
+
+use paastech_ssh_git_server::config::Limits;
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
+
+use crate::world::{Started, World, eventually};
+
+async fn greeting(port: u16) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
+    let mut buffer = vec![0; 64];
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut buffer)).await;
+    let read = read.expect("answered or closed").unwrap_or(0);
+    (stream, String::from_utf8_lossy(&buffer[..read]).into_owned())
+}
+
+#[tokio::test]
+async fn an_address_has_only_so_many_connections() {
+    let world = World::with(Limits { connections_per_ip: 2, ..Limits::default() }).await;
+    let (first, heard) = greeting(world.port).await;
+    assert!(heard.starts_with("SSH-2.0-"), "{heard:?}");
+    let (_second, _) = greeting(world.port).await;
+    let (_third, heard) = greeting(world.port).await;
+    assert_eq!(heard, "", "closed before a word");
+    drop(first);
+    let ada = world.person("ada").await;
+    let until = tokio::time::Instant::now() + Duration::from_secs(10);
+    while world.ssh(&ada.key, &["-T"], &[]).await.code != 1 {
+        assert!(tokio::time::Instant::now() < until, "the place is free again");
+    }
+}
+
+#[tokio::test]
+async fn log_ins_wait_for_their_turn() {
+    let world = World::with(Limits { logins_per_ip: 1, ..Limits::default() }).await;
+    let ada = world.person("ada").await;
+    let log_in = || world.ssh(&ada.key, &["-T"], &[]);
+    let (a, b, c) = tokio::join!(log_in(), log_in(), log_in());
+    for ran in [a, b, c] {
+        ran.says("Hello ada");
+    }
+}
+
+#[tokio::test]
+async fn too_many_unknown_keys_end_a_connection_and_known_ones_still_work() {
+    let world = World::with(Limits { unknown_keys_per_minute: 2, ..Limits::default() }).await;
+    let ada = world.person("ada").await;
+    let stranger = world.key("stranger", "ed25519").await;
+    for _ in 0..2 {
+        world.ssh(&stranger, &["-T"], &[]).await.says("Permission denied");
+    }
+    world.ssh(&stranger, &["-T"], &[]).await.fails().never_says("Permission denied");
+    world.ssh(&ada.key, &["-T"], &[]).await.says("Hello ada");
+}
+
+#[tokio::test]
+async fn an_account_has_only_so_many_git_processes() {
+    let world = World::with(Limits { children_per_account: 1, ..Limits::default() }).await;
+    let ada = world.person("ada").await;
+    let project = world.project(&ada, "shop").await;
+    let at = world.working_copy(&ada, &project).await;
+    if let Some(build) = &mut world.fake.state().build {
+        build.held = true;
+    }
+    let push = Started::start(world.git_command(&ada.key, &at, &["push", "paas", "main"]));
+    eventually("the build runs", || world.fake.state().sent_lines > 0).await;
+    let second = world.git(&ada, &at, &["ls-remote", "paas"]).await.fails();
+    second.says("fatal: remote error: PaaSTech: too many pushes and fetches at once");
+    world.fake.release();
+    push.finish().await.ok();
+    world.git(&ada, &at, &["ls-remote", "paas"]).await.ok();
+}
+
+#[tokio::test]
+async fn hundreds_of_variables_do_not_stall_a_connection() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let sets: Vec<String> = (0..300).map(|n| format!("VARIABLE_{n}=x")).collect();
+    let option = format!("SetEnv={}", sets.join(" "));
+    world.ssh(&ada.key, &["-T", "-o", &option], &[]).await.says("Hello ada");
+}
+
+#[tokio::test]
+async fn a_silent_client_does_not_keep_its_git() {
+    let world = World::with(Limits { first_byte_seconds: 1, ..Limits::default() }).await;
+    let ada = world.person("ada").await;
+    world.project(&ada, "shop").await;
+    let mut arguments = world.ssh_options(&ada.key);
+    arguments.extend(["git@127.0.0.1".to_owned(), "git-receive-pack 'shop'".to_owned()]);
+    let mut command = crate::world::program("ssh");
+    // Its standard input stays open and empty.
+    command.args(arguments).stdin(std::process::Stdio::piped());
+    let ran = Started::start(command).finish_unfed().await;
+    ran.fails();
+}
