@@ -77,16 +77,16 @@ async fn an_app_that_does_not_answer_is_answered_with_504() {
 
 #[tokio::test]
 async fn a_long_upload_is_no_slow_app() {
-    let (rig, _app) = rig_with_app(|config| config.timeouts.response_ms = 400).await;
+    let (rig, _app) = rig_with_app(|config| config.timeouts.response_ms = 1_000).await;
     // The app answers only when it has read the body, and that takes longer than it may think.
     let head = format!("POST /sum HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n");
     let mut stream = rig.open(&head).await;
-    for _ in 0..8 {
+    for _ in 0..15 {
         stream.write_all(b"1\r\nx\r\n").await.expect("sends");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     stream.write_all(b"0\r\n\r\n").await.expect("sends");
-    let answer = read_to(&mut stream, "8 bytes").await;
+    let answer = read_to(&mut stream, "15 bytes").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
