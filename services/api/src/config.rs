@@ -117,9 +117,9 @@ pub enum AppScheme {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SignUp {
-    /// Nobody: the administrator makes accounts.
+    /// Nobody: administrators make accounts, or invitations.
     Closed,
-    /// Who has an invitation.
+    /// Who has an invitation, which every account may make.
     Invite,
     /// Everybody.
     Open,

@@ -22,7 +22,9 @@ pub(crate) struct Setting {
 
 impl Setting {
     fn is(&self, other: &Self) -> bool {
-        self.secret == other.secret && self.build == other.build && self.value.expose() == other.value.expose()
+        self.secret == other.secret
+            && self.build == other.build
+            && self.value.expose() == other.value.expose()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Putting the api together, and running it.
 
-use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::DirBuilder, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc, time::Duration,
+};
 
 use anyhow::Context as _;
 use paastech_db::Database;
@@ -18,6 +20,7 @@ use crate::{
     control::ControlService,
     engine::{self, Engine},
     http::{self, Listener},
+    repositories,
     secrets::Vault,
     setup, store,
 };
@@ -45,7 +48,11 @@ impl Service {
     /// # Errors
     /// Whatever of that fails, by name.
     pub async fn build(config: Config, neighbours: Neighbours, clock: Clock) -> anyhow::Result<Self> {
-        fs::create_dir_all(&config.data_dir).with_context(|| config.data_dir.display().to_string())?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&config.data_dir)
+            .with_context(|| config.data_dir.display().to_string())?;
         let listener = Listener::tcp(config.listen).await?;
         let addr = listener.addr()?;
         let admin = match &config.admin_socket {
@@ -121,6 +128,7 @@ impl Service {
         shutdown.spawn("http", listener.run(router, limit, shutdown.clone()));
         shutdown.spawn("operations", app.engine.clone().run(shutdown.clone()));
         shutdown.spawn("scan of refs", app.engine.clone().scan(shutdown.clone()));
+        shutdown.spawn("repositories", repositories::heal(app.clone(), shutdown.clone()));
         shutdown.spawn("sweep", sweep(app.clone(), shutdown.clone()));
         let draining = shutdown.draining();
         shutdown.track(async move {

@@ -14,7 +14,12 @@ use super::{
 };
 use crate::{
     app::App,
-    auth::{Privileged, permission::need::ManageAccounts, token},
+    auth::{
+        Caller, Privileged,
+        permission::{Permission, need::ManageAccounts},
+        token,
+    },
+    config::SignUp,
     store::invitation,
 };
 
@@ -66,16 +71,19 @@ impl From<invitation::Row> for InvitationView {
     extensions(("x-permission" = json!("ManageAccounts"))), responses((status = 201, body = FreshInvitation)))]
 pub(crate) async fn create(
     State(app): State<App>,
-    by: Privileged<ManageAccounts>,
+    by: Caller,
     Json(body): Json<NewInvitation>,
 ) -> Result<Reply<FreshInvitation>, Problem> {
+    if app.config.sign_up != SignUp::Invite && !by.permissions.allow(Permission::ManageAccounts) {
+        return Err(Problem::forbidden(Permission::ManageAccounts.name()));
+    }
     let (id, now, fresh) = (InvitationId::new(), app.clock.now_ms(), token::opaque("pt_invite"));
     let email = body.email.map(|email| email.as_str().to_lowercase());
     let new = invitation::New {
         id,
         token_hash: &token::hash(&fresh),
         email: email.as_deref(),
-        created_by: by.caller.account,
+        created_by: by.account,
         now,
         expires_at: now + LIFE_MS,
     };

@@ -1,0 +1,246 @@
+//! Neighbours that do at once what they are asked, and remember it.
+
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use paastech_proto::{
+    git::{self, git_controller_server::GitController},
+    pomegranate::{self, pomegranate_server::Pomegranate},
+};
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+type Answer<T> = Result<Response<T>, Status>;
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn done<T: Default>() -> Answer<T> {
+    Ok(Response::new(T::default()))
+}
+
+/// The one commit that every repository has.
+pub(crate) const COMMIT: &str = "cccccccccccccccccccccccccccccccccccccccc";
+
+/// Both neighbours; clones share what they remember.
+#[derive(Clone, Default)]
+pub(crate) struct Fakes {
+    repositories: Arc<Mutex<HashSet<String>>>,
+    started: Arc<Mutex<Vec<pomegranate::StartReleaseRequest>>>,
+    git_down: Arc<Mutex<bool>>,
+}
+
+impl Fakes {
+    /// How many repositories there are.
+    pub(crate) fn repositories(&self) -> usize {
+        self.repositories.lock().unwrap().len()
+    }
+
+    /// From now on, repositories cannot be made.
+    pub(crate) fn break_git(&self, down: bool) {
+        *self.git_down.lock().unwrap() = down;
+    }
+
+    /// The variables that the newest release was started with.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        let started = self.started.lock().unwrap();
+        let last = started.last().expect("a release was started");
+        last.variables.iter().map(|one| (one.name.clone(), one.value.clone())).collect()
+    }
+}
+
+#[tonic::async_trait]
+impl GitController for Fakes {
+    async fn create_repository(
+        &self,
+        request: Request<git::CreateRepositoryRequest>,
+    ) -> Answer<git::CreateRepositoryResponse> {
+        if *self.git_down.lock().unwrap() {
+            return Err(Status::unavailable("the disk is full"));
+        }
+        let project = request.into_inner().scope.unwrap().project_id;
+        self.repositories.lock().unwrap().insert(project);
+        done()
+    }
+    async fn delete_repository(
+        &self,
+        request: Request<git::DeleteRepositoryRequest>,
+    ) -> Answer<git::DeleteRepositoryResponse> {
+        let project = request.into_inner().scope.unwrap().project_id;
+        self.repositories.lock().unwrap().remove(&project);
+        done()
+    }
+    async fn inspect_repository(
+        &self,
+        _: Request<git::InspectRepositoryRequest>,
+    ) -> Answer<git::InspectRepositoryResponse> {
+        Err(Status::not_found("no such repository"))
+    }
+    async fn set_deploy_branch(
+        &self,
+        _: Request<git::SetDeployBranchRequest>,
+    ) -> Answer<git::SetDeployBranchResponse> {
+        done()
+    }
+    /// The deploy branch is unborn, so that the scan of refs deploys nothing by itself.
+    async fn list_refs(&self, _: Request<git::ListRefsRequest>) -> Answer<git::ListRefsResponse> {
+        done()
+    }
+    async fn resolve_revision(
+        &self,
+        request: Request<git::ResolveRevisionRequest>,
+    ) -> Answer<git::ResolveRevisionResponse> {
+        let revision = request.into_inner().revision;
+        if !["main", "v1.0", COMMIT].contains(&revision.as_str()) {
+            return Err(Status::not_found("no such revision"));
+        }
+        let (commit, tree) = (COMMIT.to_owned(), "d".repeat(40));
+        Ok(Response::new(git::ResolveRevisionResponse { commit, tree, subject: "first".to_owned() }))
+    }
+    type ArchiveStream = Answers<git::ArchiveResponse>;
+    async fn archive(&self, _: Request<git::ArchiveRequest>) -> Answer<Self::ArchiveStream> {
+        let chunk = git::ArchiveResponse { chunk: vec![0; 1024].into() };
+        Ok(Response::new(Box::pin(tokio_stream::once(Ok(chunk)))))
+    }
+    async fn maintain(&self, _: Request<git::MaintainRequest>) -> Answer<git::MaintainResponse> {
+        done()
+    }
+    async fn list_repositories(
+        &self,
+        _: Request<git::ListRepositoriesRequest>,
+    ) -> Answer<git::ListRepositoriesResponse> {
+        let project_ids = self.repositories.lock().unwrap().iter().cloned().collect();
+        Ok(Response::new(git::ListRepositoriesResponse { project_ids }))
+    }
+}
+
+fn image() -> pomegranate::Image {
+    pomegranate::Image {
+        id: "sha256:1".to_owned(),
+        reference: "pt-1".to_owned(),
+        size_bytes: 1,
+        processes: vec![pomegranate::Process { name: "web".to_owned(), command: Vec::new() }],
+        port: 80,
+    }
+}
+
+#[tonic::async_trait]
+impl Pomegranate for Fakes {
+    async fn put_source(
+        &self,
+        request: Request<Streaming<pomegranate::PutSourceRequest>>,
+    ) -> Answer<pomegranate::PutSourceResponse> {
+        let mut parts = request.into_inner();
+        while parts.message().await?.is_some() {}
+        done()
+    }
+    async fn start_build(
+        &self,
+        _: Request<pomegranate::StartBuildRequest>,
+    ) -> Answer<pomegranate::StartBuildResponse> {
+        done()
+    }
+    type FollowBuildStream = Answers<pomegranate::FollowBuildResponse>;
+    async fn follow_build(
+        &self,
+        _: Request<pomegranate::FollowBuildRequest>,
+    ) -> Answer<Self::FollowBuildStream> {
+        use pomegranate::{BuildOutcome, follow_build_response::Event};
+        let line = pomegranate::LogLine { seq: 1, at_ms: 1, text: "step 1".to_owned() };
+        let result = pomegranate::BuildResult {
+            outcome: BuildOutcome::Succeeded.into(),
+            message: String::new(),
+            image: Some(image()),
+        };
+        let events = [Event::Line(line), Event::Result(result)];
+        let events = events.map(|event| Ok(pomegranate::FollowBuildResponse { event: Some(event) }));
+        Ok(Response::new(Box::pin(tokio_stream::iter(events))))
+    }
+    async fn cancel_build(
+        &self,
+        _: Request<pomegranate::CancelBuildRequest>,
+    ) -> Answer<pomegranate::CancelBuildResponse> {
+        done()
+    }
+    async fn start_release(
+        &self,
+        request: Request<pomegranate::StartReleaseRequest>,
+    ) -> Answer<pomegranate::StartReleaseResponse> {
+        self.started.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(pomegranate::StartReleaseResponse { containers: Vec::new(), port: 80 }))
+    }
+    async fn await_release(
+        &self,
+        _: Request<pomegranate::AwaitReleaseRequest>,
+    ) -> Answer<pomegranate::AwaitReleaseResponse> {
+        Ok(Response::new(pomegranate::AwaitReleaseResponse { ready: true, ..Default::default() }))
+    }
+    async fn open_gate(
+        &self,
+        _: Request<pomegranate::OpenGateRequest>,
+    ) -> Answer<pomegranate::OpenGateResponse> {
+        done()
+    }
+    async fn confirm_release(
+        &self,
+        _: Request<pomegranate::ConfirmReleaseRequest>,
+    ) -> Answer<pomegranate::ConfirmReleaseResponse> {
+        Ok(Response::new(pomegranate::ConfirmReleaseResponse { status: 200 }))
+    }
+    async fn stop_release(
+        &self,
+        _: Request<pomegranate::StopReleaseRequest>,
+    ) -> Answer<pomegranate::StopReleaseResponse> {
+        done()
+    }
+    async fn remove_release(
+        &self,
+        _: Request<pomegranate::RemoveReleaseRequest>,
+    ) -> Answer<pomegranate::RemoveReleaseResponse> {
+        done()
+    }
+    async fn remove_project(
+        &self,
+        _: Request<pomegranate::RemoveProjectRequest>,
+    ) -> Answer<pomegranate::RemoveProjectResponse> {
+        done()
+    }
+    async fn delete_image(
+        &self,
+        _: Request<pomegranate::DeleteImageRequest>,
+    ) -> Answer<pomegranate::DeleteImageResponse> {
+        done()
+    }
+    async fn status(&self, _: Request<pomegranate::StatusRequest>) -> Answer<pomegranate::StatusResponse> {
+        let container = pomegranate::Container {
+            name: "pt-1".to_owned(),
+            state: "running".to_owned(),
+            ..Default::default()
+        };
+        Ok(Response::new(pomegranate::StatusResponse { containers: vec![container] }))
+    }
+    type LogsStream = Answers<pomegranate::LogsResponse>;
+    async fn logs(&self, _: Request<pomegranate::LogsRequest>) -> Answer<Self::LogsStream> {
+        let line = pomegranate::LogsResponse {
+            container: "pt-1".to_owned(),
+            stream: "stdout".to_owned(),
+            at_ms: 1,
+            text: "hello".to_owned(),
+        };
+        Ok(Response::new(Box::pin(tokio_stream::once(Ok(line)))))
+    }
+    async fn stats(&self, _: Request<pomegranate::StatsRequest>) -> Answer<pomegranate::StatsResponse> {
+        let usage = pomegranate::ContainerStats { container: "pt-1".to_owned(), ..Default::default() };
+        Ok(Response::new(pomegranate::StatsResponse { containers: vec![usage] }))
+    }
+    async fn list(&self, _: Request<pomegranate::ListRequest>) -> Answer<pomegranate::ListResponse> {
+        Ok(Response::new(pomegranate::ListResponse { seeded: true, ..Default::default() }))
+    }
+    async fn seed_fences(
+        &self,
+        _: Request<pomegranate::SeedFencesRequest>,
+    ) -> Answer<pomegranate::SeedFencesResponse> {
+        done()
+    }
+}
