@@ -59,7 +59,7 @@ pub async fn build(config: Config, key: LabelKey) -> anyhow::Result<Service> {
     let sources =
         Sources::open(config.state_dir.join("sources"), config.build.source_bytes).with_context(state)?;
     let engine = Arc::new(Engine::new(config.socket.clone(), config.instance.clone(), key));
-    if let Err(error) = volume::sweep_holders(&engine).await {
+    if let Err(error) = volume::sweep(&engine).await {
         tracing::warn!(%error, "the engine does not answer yet");
     }
     let sources = Arc::new(sources);

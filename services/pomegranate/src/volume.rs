@@ -9,7 +9,8 @@ use bollard::{
     body_full,
     models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions},
     query_parameters::{
-        ContainerArchiveInfoOptions, CreateContainerOptions, ListContainersOptions, UploadToContainerOptions,
+        ContainerArchiveInfoOptions, CreateContainerOptions, ListContainersOptions, ListVolumesOptions,
+        RemoveVolumeOptions, UploadToContainerOptions,
     },
 };
 use paastech_labels::{ObjectKind, ObjectLabels, instance_selector, names};
@@ -19,7 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     engine::Engine,
-    error::{Error, is_absent},
+    error::{Error, has_status, is_absent},
 };
 
 static PROBE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/probe"));
@@ -113,8 +114,14 @@ pub(crate) async fn turn_gate(
     outcome
 }
 
+/// Removes what no longer serves: holders, and volumes of older probes.
+pub(crate) async fn sweep(engine: &Engine) -> Result<(), Error> {
+    sweep_holders(engine).await?;
+    sweep_probes(engine).await
+}
+
 /// Removes the holders that an interrupted process left.
-pub(crate) async fn sweep_holders(engine: &Engine) -> Result<(), Error> {
+async fn sweep_holders(engine: &Engine) -> Result<(), Error> {
     let selectors =
         vec![instance_selector(&engine.instance), format!("{}={}", names::KIND, ObjectKind::Holder.name())];
     let options = ListContainersOptions {
@@ -126,6 +133,26 @@ pub(crate) async fn sweep_holders(engine: &Engine) -> Result<(), Error> {
         let (Some(id), Some(labels)) = (container.id, container.labels) else { continue };
         if ObjectLabels::verify(&labels, &engine.key, &engine.instance).is_ok() {
             engine.remove_container(&id).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the volumes of older probes, but those that a container still has.
+async fn sweep_probes(engine: &Engine) -> Result<(), Error> {
+    let current = probe_volume(engine);
+    let selectors =
+        vec![instance_selector(&engine.instance), format!("{}={}", names::KIND, ObjectKind::Probe.name())];
+    let options = ListVolumesOptions { filters: Some([("label".to_owned(), selectors)].into()) };
+    let docker = engine.docker().await?;
+    for volume in docker.list_volumes(Some(options)).await?.volumes.unwrap_or_default() {
+        let ours = ObjectLabels::verify(&volume.labels, &engine.key, &engine.instance).is_ok();
+        if !ours || volume.name == current {
+            continue;
+        }
+        match docker.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await {
+            Err(error) if !is_absent(&error) && !has_status(&error, 409) => return Err(error.into()),
+            _ => {}
         }
     }
     Ok(())

@@ -29,11 +29,14 @@ pub(crate) enum Checked {
 pub(crate) fn check(source: &Path, dockerfile: &str) -> io::Result<Checked> {
     let mut found = None;
     let mut archive = tar::Archive::new(File::open(source)?);
-    for entry in archive.entries()? {
+    for entry in archive.entries_with_seek()? {
         let mut entry = entry?;
         let path = entry.path_bytes();
-        let path = path.strip_prefix(b"./").unwrap_or(&path);
-        if path != dockerfile.as_bytes() {
+        let parts = || path.split(|byte| *byte == b'/').filter(|part| !matches!(part, [] | [b'.']));
+        if path.starts_with(b"/") || parts().any(|part| part == b"..") {
+            return Ok(Checked::Refused("the source holds a path that leads out of it".to_owned()));
+        }
+        if !parts().eq(dockerfile.as_bytes().split(|byte| *byte == b'/')) {
             continue;
         }
         if !entry.header().entry_type().is_file() {
@@ -156,6 +159,25 @@ mod tests {
         let Ok(Checked::Refused(why)) = check(file.path(), "Dockerfile") else { panic!("refused") };
         assert!(why.starts_with("no Dockerfile at the root of the repository"), "{why}");
         assert_eq!(check(file.path(), "app/Dockerfile").expect("reads"), Checked::Fine);
+    }
+
+    #[test]
+    fn a_path_by_another_spelling_is_no_way_around() {
+        let file = source(&[("././/Dockerfile", "# syntax=evil\nFROM x")]);
+        assert!(
+            matches!(check(file.path(), "Dockerfile"), Ok(Checked::Refused(why)) if why.contains("evil"))
+        );
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let mut header = tar::Header::new_ustar();
+        header.as_mut_bytes()[..15].copy_from_slice(b"x/../Dockerfile");
+        header.set_size(0);
+        header.set_cksum();
+        let mut archive = tar::Builder::new(file.reopen().expect("reopens"));
+        archive.append(&header, std::io::empty()).expect("appends");
+        archive.finish().expect("finishes");
+        assert!(
+            matches!(check(file.path(), "Dockerfile"), Ok(Checked::Refused(why)) if why.contains("leads out"))
+        );
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::{
 /// How long an ended build can still be followed.
 const KEPT: Duration = Duration::from_secs(600);
 
+/// Ended builds beyond this many are forgotten, the oldest first.
+const KEPT_COUNT: usize = 16;
+
 /// What to build.
 pub(crate) struct Order {
     /// The build.
@@ -81,8 +84,18 @@ impl Builds {
         list
     }
 
+    fn forget_old(&self) {
+        let ended: Vec<BuildId> =
+            self.list(None).into_iter().filter(|job| job.is_over()).map(|job| job.id).collect();
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in ended.iter().take(ended.len().saturating_sub(KEPT_COUNT)) {
+            jobs.remove(id);
+        }
+    }
+
     /// Starts a build in a task of its own.
     pub(crate) fn start(&self, order: Order) {
+        self.forget_old();
         let log = Log::new(self.clock.clone(), self.log_bytes);
         let job = Arc::new(Job::new(order.id, order.project, log));
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(order.id, Arc::clone(&job));

@@ -141,6 +141,8 @@ fn end_reason(found: &ContainerInspectResponse) -> Option<String> {
         Some(error) if !error.is_empty() => {
             format!("it could not be started: {}", clean_line(error, REASON_LIMIT))
         }
+        _ if code == 126 => "exited with code 126 (the command cannot be executed)".to_owned(),
+        _ if code == 127 => "exited with code 127 (the command was not found)".to_owned(),
         _ if code > 128 && code < 160 => format!("exited with code {code} (signal {})", code - 128),
         _ => format!("exited with code {code}"),
     })

@@ -20,9 +20,22 @@ pub(crate) async fn start(engine: &Engine, spec: &ReleaseSpec, require_non_root:
     volume::ensure_gate(engine, spec.project, spec.release).await?;
     for ordinal in 1..=spec.replicas {
         let id = ensure_container(engine, spec, &image, ordinal).await?;
-        engine.docker().await?.start_container(&id, None).await?;
+        run(engine, &id).await?;
     }
     Ok(spec.port(&image))
+}
+
+/// Starts a container. One that cannot be started for a fault of its image is left as it is: the engine keeps the
+/// reason, and `AwaitRelease` tells it.
+async fn run(engine: &Engine, id: &str) -> Result<(), Error> {
+    let Err(error) = engine.docker().await?.start_container(id, None).await else { return Ok(()) };
+    let found = engine.inspect(id).await?.ok_or(Error::NotFound("release"))?;
+    let told = found.state.and_then(|state| state.error).is_some_and(|reason| !reason.is_empty());
+    if told {
+        tracing::info!(container = id, %error, "a container cannot be started");
+        return Ok(());
+    }
+    Err(error.into())
 }
 
 async fn runnable_image(

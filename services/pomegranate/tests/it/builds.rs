@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use paastech_proto::pomegranate::{self as proto, BuildOutcome};
 use tonic::Code;
 
-use crate::world::{app, in_world, in_world_with};
+use crate::world::{World, app, in_world, in_world_with};
 
 const WITH_APP: &str = "FROM scratch\nCOPY app /app\n";
 
@@ -113,8 +113,7 @@ fn a_cancelled_build_is_really_over() {
 fn a_flood_is_cut_and_says_so() {
     in_world(|mut world| async move {
         let start = Instant::now();
-        let (lines, result) =
-            world.build(&format!("{WITH_APP}RUN [\"/app\", \"flood\"]\nCMD [\"/app\"]\n")).await;
+        let (lines, result) = world.build(&flood(&world)).await;
         assert_eq!(result.outcome(), BuildOutcome::Succeeded, "{}", result.message);
         let bytes: usize = lines.iter().map(String::len).sum();
         assert!(bytes <= 10 << 20, "{bytes}");
@@ -131,8 +130,7 @@ fn our_own_log_limit_is_told_once() {
     in_world_with(
         |config| config.build.log_bytes = 64 << 10,
         |mut world| async move {
-            let (lines, result) =
-                world.build(&format!("{WITH_APP}RUN [\"/app\", \"flood\"]\nCMD [\"/app\"]\n")).await;
+            let (lines, result) = world.build(&flood(&world)).await;
             assert_eq!(result.outcome(), BuildOutcome::Succeeded, "{}", result.message);
             assert_eq!(lines.iter().filter(|line| line.contains("longer than 64 KiB")).count(), 1);
             assert!(lines.last().expect("lines").contains("Built an image"), "{:?}", lines.last());
@@ -179,6 +177,11 @@ fn unknown_sources_and_builds_are_not_found() {
         let error = world.client.start_build(start).await.expect_err("no source");
         assert_eq!(error.code(), Code::NotFound);
     });
+}
+
+/// A step of its own: BuildKit runs equal steps of several builds once, and tells the output to one of them.
+fn flood(world: &World) -> String {
+    format!("{WITH_APP}RUN [\"/app\", \"flood\", \"{}\"]\nCMD [\"/app\"]\n", world.project)
 }
 
 /// Processes on this machine that have this word among their arguments: a build's steps are such.

@@ -110,7 +110,7 @@ fn an_image_with_reserved_labels_is_refused_whoever_built_it() {
 }
 
 #[test]
-fn holders_of_an_interrupted_process_are_swept_and_nothing_else() {
+fn holders_and_old_probes_are_swept_and_nothing_else() {
     in_world(|mut world| async move {
         let image = world.image(&["serve"], "").await;
         let request = world.release(&image, 1);
@@ -125,11 +125,20 @@ fn holders_of_an_interrupted_process_are_swept_and_nothing_else() {
             ..VolumeCreateRequest::default()
         };
         world.docker.create_volume(volume).await.expect("a volume");
+        let old = format!("test-{}-old-probe", world.project);
+        let probe = ObjectLabels::shared(&world.config.instance, ObjectKind::Probe);
+        let volume = VolumeCreateRequest {
+            name: Some(old.clone()),
+            labels: Some(probe.to_labels(&crate::world::key()).into_iter().collect()),
+            ..VolumeCreateRequest::default()
+        };
+        world.docker.create_volume(volume).await.expect("a volume");
         crate::world::client(world.config.clone()).await;
         world.docker.inspect_container(&id, None).await.expect_err("swept");
         assert_eq!(world.status().await[0].state, "running");
         let name = format!("test-{}", world.project);
         world.docker.inspect_volume(&name).await.expect("still there");
+        world.docker.inspect_volume(&old).await.expect_err("no container has it: swept");
     });
 }
 

@@ -111,6 +111,23 @@ fn an_app_that_eats_its_memory_is_told_so() {
 }
 
 #[test]
+fn an_image_that_cannot_start_says_why() {
+    in_world(|mut world| async move {
+        let (lines, result) = world.build("FROM scratch\nCOPY app /app\nCMD [\"/nope\"]\n").await;
+        let image = result.image.unwrap_or_else(|| panic!("{} {lines:#?}", result.message));
+        let request = world.release(&image, 1);
+        let awaited = world.start(&request, 5).await;
+        assert_eq!(awaited.reason, "exited with code 127 (the command was not found)");
+
+        let image = world.image(&["serve"], "USER nosuch").await;
+        let request = world.release(&image, 2);
+        let awaited = world.start(&request, 5).await;
+        assert!(awaited.reason.starts_with("it could not be started"), "{}", awaited.reason);
+        assert!(awaited.reason.contains("nosuch"), "{}", awaited.reason);
+    });
+}
+
+#[test]
 fn starting_again_finds_its_own_work() {
     in_world(|mut world| async move {
         let image = world.image(&["serve"], "").await;
@@ -199,7 +216,8 @@ fn malformed_requests_are_refused_by_field() {
         let good = world.release(&image, 1);
         let missing = world.client.start_release(good.clone()).await.expect_err("no such image");
         assert_eq!(missing.code(), Code::NotFound);
-        let changes: [(&str, fn(&mut proto::StartReleaseRequest)); 8] = [
+        type Change = fn(&mut proto::StartReleaseRequest);
+        let changes: [(&str, Change); 8] = [
             ("release_id", |r| r.release_id = "../x".to_owned()),
             ("release_seq", |r| r.release_seq = 0),
             ("hosts", |r| r.hosts = vec!["x`) || Host(`y".to_owned()]),
