@@ -129,3 +129,26 @@ pub(crate) struct Line {
     pub(crate) container: Option<String>,
     pub(crate) text: String,
 }
+
+/// A container's name as people can tell it from its neighbours: of `pt-<project>-<release>-<n>` the end of the
+/// release's id, and the number.
+pub(crate) fn short_container(name: &str) -> &str {
+    const SHOWN: usize = 8;
+    let Some((ids, _)) = name.strip_prefix("pt-").and_then(|rest| rest.rsplit_once('-')) else { return name };
+    let hidden = "pt-".len() + ids.len().saturating_sub(SHOWN);
+    name.get(hidden..).unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_shown_by_the_end_of_its_name() {
+        let name = "pt-01a203ac-d3ae-755b-b445-12c8c6f2b2b7-01a203b9-358c-7401-a498-90ed78665c82-12";
+        assert_eq!(short_container(name), "78665c82-12");
+        for name in ["web-1", "pt-", "pt-1", "pt-é-1", ""] {
+            assert!(name.ends_with(short_container(name)), "{name}");
+        }
+    }
+}

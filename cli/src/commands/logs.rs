@@ -5,7 +5,12 @@ use std::{collections::HashMap, time::Duration};
 use clap::Args;
 use serde_json::Value;
 
-use crate::{api::Line, context::Context, error::Result, when};
+use crate::{
+    api::{Line, short_container},
+    context::Context,
+    error::Result,
+    when,
+};
 
 /// How often in a row following may meet no answer before it is given up.
 const PATIENCE: usize = 30;
@@ -78,7 +83,7 @@ async fn show(context: &Context, query: &str, shown: &mut Shown) -> Result<()> {
 
 fn print(context: &Context, body: &Value, line: &Line) -> Result<()> {
     context.output.answer(body, || match &line.container {
-        Some(container) => format!("{container} | {}", line.text),
+        Some(container) => format!("{} | {}", short_container(container), line.text),
         None => line.text.clone(),
     })
 }

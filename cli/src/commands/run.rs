@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{context::Context, error::Result, follow::Following};
 
-/// Stop the app: its address answers 404 until it is started
+/// Stop the app: its address serves nothing until it is started
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  paastech stop --project shop")]
 pub(crate) struct Stop {

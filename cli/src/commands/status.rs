@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::{
-    api::Project,
+    api::{Project, short_container},
     context::Context,
     error::Result,
     output::{bytes, facts, table},
@@ -86,7 +86,7 @@ impl Status {
 
 fn container_row(container: &Container) -> [String; 4] {
     [
-        container.name.clone(),
+        short_container(&container.name).to_owned(),
         format!("v{}", container.release),
         condition(container),
         container.restarts.to_string(),
@@ -122,7 +122,7 @@ fn usage_row(usage: &Usage) -> [String; 5] {
         limit => format!("{} of {}", bytes(usage.memory_bytes), bytes(limit)),
     };
     [
-        usage.name.clone(),
+        short_container(&usage.name).to_owned(),
         format!("{:.1} %", usage.cpu_percent),
         memory,
         bytes(usage.network_received_bytes),
