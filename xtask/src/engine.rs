@@ -10,7 +10,7 @@ use std::{
 
 use ::http::{Method, header::CONTENT_TYPE};
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::geteuid;
+use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
 use serde::Deserialize;
 
 use crate::{
@@ -24,7 +24,7 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// Debian 12's engine speaks this one; nothing here needs a later one.
 const API_FLOOR: (u32, u32) = (1, 41);
 /// As its systemd unit has it: containers can get no more than the engine itself.
-const OPEN_FILES: &str = "--nofile=1048576:1048576";
+const OPEN_FILES: u64 = 1 << 20;
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// An engine that answers.
@@ -154,7 +154,9 @@ async fn start(socket: &Path) -> Result<Engine> {
 /// In a session of its own: it outlives us and hears nothing of our terminal.
 fn start_alone(log: &Path) -> Result<()> {
     let log = File::options().create(true).append(true).open(log)?;
-    process::argv(["setsid", "prlimit", OPEN_FILES, "dockerd"])
+    // Where we may not, containers have to do with what we have.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(OPEN_FILES), maximum: Some(OPEN_FILES) });
+    process::argv(["setsid", "dockerd"])
         .kill_on_drop(false)
         .current_dir("/")
         .stdin(Stdio::null())

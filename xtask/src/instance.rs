@@ -54,7 +54,8 @@ impl Instance {
         let instance = self.layout.instance()?;
         self.daemon.stop().await?;
         if let Some(instance) = instance {
-            leftovers::remove(&self.engine, &instance).await?;
+            let objects = leftovers::list(&self.engine, Some(&instance)).await?;
+            leftovers::remove(&self.engine, objects).await?;
         }
         Ok(())
     }

@@ -32,6 +32,13 @@ pub(crate) struct Object {
     pub(crate) instance: String,
 }
 
+impl Object {
+    /// Whether it is an image: what it takes to start again without a build.
+    pub(crate) fn is_image(&self) -> bool {
+        self.kind == Kind::Image
+    }
+}
+
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {} of instance {}", self.kind, self.id, self.instance)
@@ -41,8 +48,9 @@ impl fmt::Display for Object {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Listed {
-    #[serde(alias = "Name")]
-    id: String,
+    /// Volumes have none.
+    id: Option<String>,
+    name: Option<String>,
     labels: Option<BTreeMap<String, String>>,
 }
 
@@ -64,7 +72,7 @@ pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<
         let listed: Option<Vec<Listed>> = serde_json::from_value(value)?;
         objects.extend(listed.unwrap_or_default().into_iter().map(|found| Object {
             kind,
-            id: found.id,
+            id: found.id.or(found.name).unwrap_or_default(),
             instance: found.labels.and_then(|mut labels| labels.remove(INSTANCE)).unwrap_or_default(),
         }));
     }
@@ -76,9 +84,8 @@ pub(crate) async fn instances(engine: &Engine) -> Result<BTreeSet<String>> {
     Ok(list(engine, None).await?.into_iter().map(|object| object.instance).collect())
 }
 
-/// Removes all that one installation has; returns how many objects that was.
-pub(crate) async fn remove(engine: &Engine, instance: &str) -> Result<usize> {
-    let mut objects = list(engine, Some(instance)).await?;
+/// Removes these objects.
+pub(crate) async fn remove(engine: &Engine, mut objects: Vec<Object>) -> Result<()> {
     objects.sort();
     for object in &objects {
         let path = match object.kind {
@@ -92,7 +99,7 @@ pub(crate) async fn remove(engine: &Engine, instance: &str) -> Result<usize> {
             bail!("the engine did not remove {object}: {}", answer.text());
         }
     }
-    Ok(objects.len())
+    Ok(())
 }
 
 /// Percent-encodes a value of a query.

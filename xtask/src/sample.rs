@@ -23,7 +23,9 @@ use crate::{
 };
 
 const SLUG: &str = "hello";
-const ANSWER_PATIENCE: Duration = Duration::from_secs(90);
+/// A push ends when its app is served; one that had nothing to push says nothing about that.
+const SERVING_PATIENCE: Duration = Duration::from_secs(5);
+const DEPLOY_PATIENCE: Duration = Duration::from_secs(90);
 
 #[derive(Deserialize)]
 struct Project {
@@ -35,8 +37,26 @@ pub(crate) async fn deploy(layout: &Layout, account: &Account, ports: &Ports) ->
     let project = prepare(layout, account).await?;
     push(layout, ports).await?;
     let url: Uri = project.url.parse().with_context(|| format!("the project's URL is {}", project.url))?;
-    visit(&url, ports).await?;
+    let step = Step::new(format!("waiting for {url}"));
+    let greeting = match visit(&url, ports, SERVING_PATIENCE).await {
+        Ok(greeting) => greeting,
+        Err(_) => {
+            interrupt::check()?;
+            step.note("deploying it again");
+            deploy_again(account).await?;
+            visit(&url, ports, DEPLOY_PATIENCE).await?
+        }
+    };
+    step.done(&greeting);
     Ok(project.url)
+}
+
+/// Pushed before, and its containers are gone: what `down` does.
+async fn deploy_again(account: &Account) -> Result<()> {
+    let path = format!("/v1/projects/{SLUG}/deployments");
+    let answer = account.call(Method::POST, &path, Some(json!({}))).await?;
+    answer.json::<serde_json::Value>().context("the sample could not be deployed again")?;
+    Ok(())
 }
 
 async fn prepare(layout: &Layout, account: &Account) -> Result<Project> {
@@ -107,24 +127,22 @@ fn ssh_command(state: &Path) -> Result<String> {
     ))
 }
 
-/// Asks the edge's address by the URL's name: not every resolver knows `*.localhost`.
-async fn visit(url: &Uri, ports: &Ports) -> Result<()> {
-    let step = Step::new(format!("waiting for {url}"));
+/// The first line of the app's answer. Asks the edge's address by the URL's name: not every resolver knows `*.localhost`.
+async fn visit(url: &Uri, ports: &Ports, patience: Duration) -> Result<String> {
     let host = url.authority().context("the project's URL has no host")?.as_str();
-    let deadline = Instant::now() + ANSWER_PATIENCE;
+    let deadline = Instant::now() + patience;
     let mut last = String::new();
     while Instant::now() < deadline {
         interrupt::check()?;
         let request = client::request(Method::GET, "/").header(HOST, host).body(client::empty())?;
         match Server::Tcp(ports.http()).call(request).await {
             Ok(answer) if answer.status == StatusCode::OK => {
-                step.done(answer.text().lines().next().unwrap_or_default());
-                return Ok(());
+                return Ok(answer.text().lines().next().unwrap_or_default().to_owned());
             }
             Ok(answer) => last = format!("{}: {}", answer.status, answer.text()),
             Err(error) => last = format!("{error:#}"),
         }
         sleep(Duration::from_millis(200)).await;
     }
-    bail!("{url} did not answer 200 within {} s; the last answer: {last}", ANSWER_PATIENCE.as_secs())
+    bail!("{url} did not answer 200 within {} s; the last answer: {last}", patience.as_secs())
 }

@@ -128,7 +128,7 @@ fn summary(options: &Options, layout: &Layout, account: &Account, url: &str) {
          account {email}, its password is in {account_file}\n  \
          data    {data}, log {log}\n\n\
          Push an app of your own (a folder with a Dockerfile, in git):\n\n  \
-         {cli} login http://{api}\n  \
+         {cli} signup http://{api}\n  \
          {cli} keys add\n  \
          {cli} create my-app\n  \
          git push paastech HEAD:main\n",
@@ -136,6 +136,6 @@ fn summary(options: &Options, layout: &Layout, account: &Account, url: &str) {
         account_file = layout.account_file().display(),
         data = layout.data.display(),
         log = layout.log().display(),
-        cli = layout.cli().display(),
+        cli = install::cli_name(layout),
     );
 }

@@ -14,6 +14,8 @@ use crate::{engine::Engine, layout::Layout, leftovers, paths, ports::Ports, proc
 /// The daemon's user where we are root, with a fixed id, so that data moves between machines.
 const USER: &str = "paastech";
 const UID: u32 = 870;
+/// Where root's shell finds the command line client.
+const LINK: &str = "/usr/local/bin/paastech";
 const BINARIES: [&str; 2] = ["paastechd", "paastech"];
 
 /// Builds the daemon and the CLI; returns the directory they are in.
@@ -44,23 +46,32 @@ pub(crate) async fn install(layout: &Layout, built: &Path, engine: &Engine, port
         replace(&built.join(name), &layout.lib.join(name))?;
     }
     if root {
-        link(&layout.cli(), Path::new("/usr/local/bin/paastech"))?;
+        link(&layout.cli(), Path::new(LINK))?;
     }
     fs::write(layout.config(), layout.config_text(engine, ports))?;
     step.done(&format!("data in {}", layout.data.display()));
     Ok(())
 }
 
-/// Removes the containers, networks and volumes of this installation, and of no other.
+/// Removes the containers, networks and volumes of this installation, and of no other; images stay for the next start.
 pub(crate) async fn remove_apps(layout: &Layout, engine: &Engine) -> Result<()> {
     let step = Step::new("removing this installation's apps");
     let Some(instance) = layout.instance()? else {
         step.skip("it never ran");
         return Ok(());
     };
-    let removed = leftovers::remove(engine, &instance).await?;
-    step.done(&format!("{removed} objects"));
+    let mut objects = leftovers::list(engine, Some(&instance)).await?;
+    objects.retain(|object| !object.is_image());
+    let result = format!("{} objects", objects.len());
+    leftovers::remove(engine, objects).await?;
+    step.done(&result);
     Ok(())
+}
+
+/// What one types to run the command line client.
+pub(crate) fn cli_name(layout: &Layout) -> String {
+    let linked = fs::read_link(LINK).is_ok_and(|target| target == layout.cli());
+    if linked { "paastech".to_owned() } else { layout.cli().display().to_string() }
 }
 
 /// The user and group the daemon runs as, with the group of the engine's socket, as the words before its own;
