@@ -3,7 +3,7 @@
 use std::{sync::Once, time::Duration};
 
 use sqlx::{
-    Any, AnyPool, Executor as _, Transaction,
+    Any, AnyPool, Connection as _, Executor as _, Transaction,
     any::{AnyPoolOptions, install_default_drivers},
     migrate::Migrator,
 };
@@ -97,19 +97,26 @@ impl Database {
 }
 
 fn sqlite_pool(connections: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(10)).after_connect(
-        |connection, _| {
-            Box::pin(async move {
-                connection
-                    .execute(
-                        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                         PRAGMA busy_timeout = 5000;",
-                    )
-                    .await?;
-                Ok(())
-            })
-        },
-    )
+    let options = AnyPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(10));
+    let options = options.after_connect(|connection, _| {
+        Box::pin(async move {
+            connection
+                .execute(
+                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                     PRAGMA busy_timeout = 5000;",
+                )
+                .await?;
+            Ok(())
+        })
+    });
+    // A full disk makes SQLite roll back by itself. sqlx then counts a transaction that is no more, and the
+    // connection can begin none again.
+    options.after_release(|connection, _| {
+        Box::pin(async move {
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    })
 }
 
 fn postgres_pool() -> AnyPoolOptions {
@@ -125,4 +132,22 @@ fn postgres_pool() -> AnyPoolOptions {
             })
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_sqlite_rolled_back_by_itself_does_not_stop_the_next_writer() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let address = format!("sqlite:{}?mode=rwc", dir.path().join("db").display());
+        let database = Database::open(&address, &Migrator::DEFAULT).await.expect("opens");
+        let mut tx = database.begin().await.expect("begins");
+        tx.execute("ROLLBACK").await.expect("as a full disk does");
+        drop(tx);
+        let mut tx = database.begin().await.expect("begins again");
+        tx.execute("CREATE TABLE t (a TEXT)").await.expect("writes");
+        tx.commit().await.expect("commits");
+    }
 }
