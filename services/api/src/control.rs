@@ -13,7 +13,7 @@ use paastech_proto::control::{
     FollowPushResponse, OpenPushRequest, OpenPushResponse, PutPushSourceRequest, PutPushSourceResponse,
     RefsUpdatedRequest, RefsUpdatedResponse, control_server::Control,
 };
-use paastech_types::{AccountId, Failure, Kind};
+use paastech_types::{AccountId, Failure, KeyId, Kind};
 use serde::{Deserialize, Serialize};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
@@ -82,15 +82,24 @@ impl ControlService {
         &self,
         wanted: &AuthenticateKeyRequest,
     ) -> Result<Option<(ssh_key::Row, String)>, DbError> {
-        let mut tx = self.engine.db.begin().await?;
+        let mut tx = self.engine.db.read().await?;
         let found = ssh_key::by_fingerprint(&mut tx, &hex::encode(&wanted.fingerprint)).await?;
         let Some(key) = found.filter(|key| key.blob == BASE64_STANDARD.encode(&wanted.blob)) else {
             return Ok(None);
         };
-        ssh_key::touch(&mut tx, key.id, self.engine.clock.now_ms()).await?;
         let account = account::get(&mut tx, key.account_id).await?;
-        tx.commit().await?;
+        drop(tx);
+        // A full disk keeps nobody out: they are told of it when they push.
+        if let Err(error) = self.touch(key.id).await {
+            tracing::warn!(error = %error, "the use of a key is not recorded");
+        }
         Ok(account.map(|account| (key, account.name)))
+    }
+
+    async fn touch(&self, key: KeyId) -> Result<(), DbError> {
+        let mut tx = self.engine.db.begin().await?;
+        ssh_key::touch(&mut tx, key, self.engine.clock.now_ms()).await?;
+        Ok(tx.commit().await?)
     }
 
     /// The project, if the account may do this to it. Not there and not visible look the same.
