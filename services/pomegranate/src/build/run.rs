@@ -8,6 +8,7 @@ use bollard::{
 };
 use futures_util::StreamExt as _;
 use paastech_proto::pomegranate::{BuildOutcome, BuildResult};
+use paastech_types::Kind;
 use rand::Rng as _;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -84,7 +85,11 @@ fn failed(message: impl Into<String>) -> BuildResult {
 /// Logs what went wrong with us, and keeps it from the pusher.
 fn internal(error: &Error) -> BuildResult {
     tracing::error!(error = %error, "a build failed on our side");
-    failure(BuildOutcome::Internal, "the platform failed to run the build: try again")
+    let text = match error.kind() {
+        Kind::Unavailable => "the container engine does not answer: try again",
+        _ => "the platform failed to run the build: try again",
+    };
+    failure(BuildOutcome::Internal, text)
 }
 
 async fn build(
