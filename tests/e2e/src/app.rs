@@ -16,9 +16,10 @@ impl Dockerfile {
         Self(text).line(&format!("CMD [\"/app\", {}]", words(mode)))
     }
 
-    /// The same, but for a step of the build in this mode.
+    /// The same, but for a step of the build in this mode. It is like no other build's, so that no cache has it.
     pub(crate) fn building(mode: &str) -> Self {
-        Self::running("serve").line(&format!("RUN [\"/app\", {}]", words(mode)))
+        let nonce = uuid::Uuid::new_v4();
+        Self::running("serve").line(&format!("ENV NONCE={nonce}\nRUN [\"/app\", {}]", words(mode)))
     }
 
     /// One line more.

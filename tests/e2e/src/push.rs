@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
@@ -47,7 +48,12 @@ pub(crate) struct Push {
 
 impl Push {
     pub(crate) fn start(mut git: Command) -> Self {
-        let mut child = git.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
+        let mut child = git
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
         let text = Arc::<Mutex<String>>::default();
         let out = child.stdout.take().expect("stdout is piped");
         let err = child.stderr.take().expect("stderr is piped");
@@ -69,9 +75,10 @@ impl Push {
         }
     }
 
-    /// Kills the client, as a lost connection would.
-    pub(crate) async fn kill(mut self) -> Ended {
-        self.child.kill().await.expect("a child of ours can be killed");
+    /// Ctrl-C: the terminal tells git and its ssh.
+    pub(crate) async fn interrupt(self) -> Ended {
+        let group = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it still runs");
+        kill_process_group(group, Signal::INT).expect("children of ours can be told");
         self.end().await
     }
 

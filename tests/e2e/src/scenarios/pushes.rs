@@ -156,7 +156,7 @@ pub(super) async fn a_client_lost_before_the_refs_moved_changes_nothing(platform
     repository.commit(&Source::of(&Dockerfile::building("hang"))).await;
     let push = repository.start_push(&project, &["main"]);
     push.says("hanging").await;
-    push.kill().await;
+    push.interrupt().await;
     let operations = project.settled(50).await;
     assert!(
         operations.iter().any(|found| found["kind"] == "build" && found["state"] != "done"),
@@ -175,8 +175,8 @@ pub(super) async fn a_client_lost_after_the_refs_moved_does_not_stop_the_deploym
     let late = Dockerfile::running("late 3000").line("ENV GREETING=late");
     let head = repository.commit(&Source::of(&late)).await;
     let push = repository.start_push(&project, &["main"]);
-    push.says("Deployment ").await;
-    push.kill().await;
+    push.says("Deploying as operation").await;
+    push.interrupt().await;
     project.comes_to_serve("late", 40).await;
     assert_eq!(repository.remote_ref(&project, "refs/heads/main").await, Some(head));
 }
