@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use git2::{ObjectType, Odb, Oid, Repository, Tree};
+use git2::{ObjectType, Odb, OdbObject, Oid, Repository, Tree};
 use paastech_types::Kind;
 use serde::{Deserialize, Serialize};
 use tar::{Builder, EntryType, Header};
@@ -104,9 +104,10 @@ pub fn write_tree<W: Write>(
         git2::ErrorCode::NotFound => Error::NoCommit,
         _ => Error::Git(error),
     })?;
+    let odb = repository.odb()?;
     let mut walk = Walk {
         repository,
-        odb: repository.odb()?,
+        odb: &odb,
         limits,
         // The commit's own time: files served with a constant one would look unchanged to browsers.
         mtime: u64::try_from(commit.time().seconds()).unwrap_or(0),
@@ -122,7 +123,7 @@ pub fn write_tree<W: Write>(
 
 struct Walk<'a, W: Write> {
     repository: &'a Repository,
-    odb: Odb<'a>,
+    odb: &'a Odb<'a>,
     limits: &'a Limits,
     mtime: u64,
     tar: Builder<W>,
@@ -131,7 +132,7 @@ struct Walk<'a, W: Write> {
     pointers: Vec<String>,
 }
 
-impl<W: Write> Walk<'_, W> {
+impl<'a, W: Write> Walk<'a, W> {
     fn directory(&mut self, tree: &Tree<'_>, at: &Path, depth: u32) -> Result<(), Error> {
         if depth > self.limits.max_depth {
             let text = format!("more than {} directories deep", self.limits.max_depth);
@@ -175,24 +176,26 @@ impl<W: Write> Walk<'_, W> {
     }
 
     fn file(&mut self, blob: Oid, mode: u32, path: &Path) -> Result<(), Error> {
-        let data = self.blob(blob, path, u64::MAX)?;
+        let blob = self.blob(blob, path, u64::MAX)?;
+        let data = blob.data();
         if data.len() < 1024 && data.starts_with(b"version https://git-lfs.github.com/spec/") {
             self.pointers.push(printable(path));
         }
-        self.append(EntryType::Regular, mode, path, &data)
+        self.append(EntryType::Regular, mode, path, data)
     }
 
     fn link(&mut self, blob: Oid, path: &Path) -> Result<(), Error> {
-        let target = self.blob(blob, path, MAX_PATH as u64)?;
+        let blob = self.blob(blob, path, MAX_PATH as u64)?;
+        let target = blob.data();
         if target.is_empty() || target.contains(&0) {
             return Err(refused(path, "is a symbolic link to nothing"));
         }
         let mut header = self.header(EntryType::Symlink, 0o777, 0);
-        Ok(self.tar.append_link(&mut header, path, OsStr::from_bytes(&target))?)
+        Ok(self.tar.append_link(&mut header, path, OsStr::from_bytes(target))?)
     }
 
     /// The content of a blob, whose size is counted before it is read: a small object may unpack to gigabytes.
-    fn blob(&mut self, oid: Oid, path: &Path, most: u64) -> Result<Vec<u8>, Error> {
+    fn blob(&mut self, oid: Oid, path: &Path, most: u64) -> Result<OdbObject<'a>, Error> {
         let (size, kind) = self.odb.read_header(oid)?;
         if kind != ObjectType::Blob {
             return Err(refused(path, "is not a file"));
@@ -205,7 +208,7 @@ impl<W: Write> Walk<'_, W> {
             let most = self.limits.max_bytes >> 20;
             return Err(Error::Limit(format!("more than {most} MiB of files")));
         }
-        Ok(self.odb.read(oid)?.data().to_owned())
+        Ok(self.odb.read(oid)?)
     }
 
     fn append(&mut self, kind: EntryType, mode: u32, path: &Path, data: &[u8]) -> Result<(), Error> {

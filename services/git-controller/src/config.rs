@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use paastech_runtime::telemetry::LogConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::archive;
@@ -12,6 +13,8 @@ use crate::archive;
 pub struct Config {
     /// Where the separate binary listens.
     pub listen: SocketAddr,
+    /// How the separate binary logs.
+    pub log: LogConfig,
     /// The directory that holds the repositories.
     pub root: PathBuf,
     /// The git program, for maintenance.
@@ -26,6 +29,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7001)),
+            log: LogConfig::default(),
             root: PathBuf::from("/var/lib/paastech/repositories"),
             git: PathBuf::from("/usr/bin/git"),
             archive: archive::Limits::default(),

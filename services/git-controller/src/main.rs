@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         print!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&telemetry::LogConfig::default());
+    telemetry::init(&config.log);
     let grpc = GrpcServer::bind(config.listen).await?;
     let service = build(config).await?;
     tracing::info!(address = %grpc.addr()?, "listening");

@@ -229,7 +229,24 @@ fn sync_tree(dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_text_becomes_an_id_its_path_is_right_under_the_root(
+            text in "[0-9a-fA-F/.{}~%-]{0,40}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        ) {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let repositories = Repositories::open(dir.path()).expect("opens");
+            if let Ok(project) = text.parse::<ProjectId>() {
+                let path = repositories.path(project);
+                prop_assert_eq!(path.parent(), Some(repositories.root.as_path()));
+                prop_assert_eq!(path.components().count(), repositories.root.components().count() + 1);
+            }
+        }
+    }
 
     fn branch() -> Branch {
         "main".parse().expect("a branch")

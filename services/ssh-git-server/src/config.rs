@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use paastech_git_controller::archive;
+use paastech_runtime::{Neighbour, telemetry::LogConfig};
 use serde::{Deserialize, Serialize};
 
 /// The configuration of the SSH server.
@@ -11,6 +12,10 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Where it listens for SSH.
     pub listen: SocketAddr,
+    /// Where the api's internal side is; the separate binary needs an address.
+    pub control: Neighbour,
+    /// How the separate binary logs.
+    pub log: LogConfig,
     /// The git-controller's directory of repositories.
     pub repositories: PathBuf,
     /// Its own directory: host key, hook socket, hooks.
@@ -29,6 +34,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 2222)),
+            control: Neighbour::InProcess,
+            log: LogConfig::default(),
             repositories: PathBuf::from("/var/lib/paastech/repositories"),
             state_dir: PathBuf::from("/var/lib/paastech/ssh"),
             git: PathBuf::from("/usr/bin/git"),

@@ -2,10 +2,10 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
+use anyhow::bail;
 use clap::Parser;
-use http::Uri;
 use paastech_proto::control::control_client::ControlClient;
-use paastech_runtime::{Shutdown, config, telemetry, transport};
+use paastech_runtime::{Neighbour, Shutdown, config, telemetry, transport};
 use paastech_ssh_git_server::{Config, applet, build};
 
 /// The SSH front door for git.
@@ -15,9 +15,9 @@ struct Flags {
     /// The configuration file.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// The api's internal address.
-    #[arg(long, default_value = "http://127.0.0.1:7000")]
-    control: Uri,
+    /// The api's internal address, such as http://127.0.0.1:7000.
+    #[arg(long)]
+    control: Option<String>,
     /// Print the merged configuration and exit.
     #[arg(long)]
     check_config: bool,
@@ -32,13 +32,15 @@ fn main() -> anyhow::Result<ExitCode> {
 
 #[tokio::main]
 async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
-    let config: Config = config::load(flags.config.as_deref(), &[])?;
+    let control = flags.control.map(|url| ("control", url));
+    let config: Config = config::load(flags.config.as_deref(), control.as_slice())?;
     if flags.check_config {
         print!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&telemetry::LogConfig::default());
-    let service = build(config, ControlClient::new(transport::remote(flags.control))).await?;
+    telemetry::init(&config.log);
+    let Neighbour::Url(control) = config.control.clone() else { bail!("control: give the api's address") };
+    let service = build(config, ControlClient::new(transport::remote(control))).await?;
     tracing::info!(address = %service.addr()?, host_key = service.host_key_fingerprint(), "listening");
     let shutdown = Shutdown::new();
     shutdown.spawn("ssh", service.run(shutdown.clone()));

@@ -2,7 +2,10 @@
 
 mod transfer;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use paastech_proto::control::{Access, ClosePushRequest};
@@ -126,11 +129,14 @@ impl Session {
                 .error("the platform's disk is full; nothing can be pushed until its operator acts")
                 .await;
         }
-        tracing::info!(project.id = %project.id, service = command.service.verb(), "serving git");
-        match command.service {
+        let begun = Instant::now();
+        let status = match command.service {
             Service::UploadPack => self.run_child(command.service, &project, None, None).await,
             Service::ReceivePack => self.push(&project).await,
-        }
+        };
+        let (verb, duration_ms) = (command.service.verb(), begun.elapsed().as_millis());
+        tracing::info!(project.id = %project.id, git = verb, status, duration_ms, "served git");
+        status
     }
 
     async fn push(&mut self, project: &Project) -> u32 {

@@ -10,6 +10,8 @@ use super::conversation::{Conversation, HookLost};
 use crate::server::Shared;
 
 const PAUSE: Duration = Duration::from_millis(500);
+/// An internal error may be a stream that broke, or the api's own, which waiting does not mend.
+const INTERNAL: Duration = Duration::from_secs(10);
 
 /// One outage after another is waited for, each at most `window`.
 pub(super) struct Patience {
@@ -36,11 +38,13 @@ impl Patience {
         status: &Status,
         conversation: &mut Conversation,
     ) -> Result<bool, HookLost> {
-        // A connection that breaks within a stream arrives as an internal or unknown error.
-        let passing =
-            matches!(Kind::from_code(status.code()), Kind::Unavailable | Kind::Timeout | Kind::Internal);
+        let window = match Kind::from_code(status.code()) {
+            Kind::Unavailable | Kind::Timeout => self.window,
+            Kind::Internal => self.window.min(INTERNAL),
+            _ => return Ok(false),
+        };
         let since = *self.since.get_or_insert_with(Instant::now);
-        if !passing || since.elapsed() >= self.window || shared.shutdown.is_draining() {
+        if since.elapsed() >= window || shared.shutdown.is_draining() {
             return Ok(false);
         }
         tracing::warn!(code = ?status.code(), error = status.message(), "the api has gone away during a push");

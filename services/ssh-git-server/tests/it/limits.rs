@@ -94,3 +94,55 @@ async fn a_silent_client_does_not_keep_its_git() {
     let ran = Started::start(command).finish_unfed().await;
     ran.fails();
 }
+
+#[tokio::test]
+async fn a_connection_has_only_so_many_channels() {
+    let world = World::with(Limits { channels_per_connection: 1, ..Limits::default() }).await;
+    let ada = world.person("ada").await;
+    world.project(&ada, "shop").await;
+    let path = world.dir.path().join("master");
+    let master = format!("ControlPath={}", path.display());
+    let mut arguments =
+        vec!["-o".to_owned(), master.clone(), "-o".to_owned(), "ControlMaster=yes".to_owned()];
+    arguments.extend(world.ssh_options(&ada.key));
+    arguments.extend(["git@127.0.0.1".to_owned(), "git-receive-pack 'shop'".to_owned()]);
+    let mut command = crate::world::program("ssh");
+    command.args(arguments).stdin(std::process::Stdio::piped());
+    let held = Started::start(command);
+    eventually("the master listens", || path.exists()).await;
+    let second = world.ssh(&ada.key, &["-T", "-o", &master], &[]).await.fails();
+    second.says("Session open refused by peer");
+    held.interrupt().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_no_push_and_still_serves_fetches() {
+    let world = World::with(Limits { min_free_bytes: u64::MAX, ..Limits::default() }).await;
+    let ada = world.person("ada").await;
+    let project = world.project(&ada, "shop").await;
+    let at = world.working_copy(&ada, &project).await;
+    let push = world.git(&ada, &at, &["push", "paas", "main"]).await.fails();
+    push.says("fatal: remote error: PaaSTech: the platform's disk is full");
+    world.git(&ada, &at, &["ls-remote", "paas"]).await.ok();
+}
+
+#[tokio::test]
+async fn keys_are_exchanged_again_in_the_middle_of_a_push() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let project = world.project(&ada, "shop").await;
+    let at = world.working_copy(&ada, &project).await;
+    let noise: Vec<u8> = (0..16 << 20).map(|_| rand::random()).collect();
+    std::fs::write(at.join("noise"), &noise).expect("written");
+    world.commit(&ada, &at, "large").await;
+    let options = world.ssh_options(&ada.key).join(" ");
+    let mut push = world.git_command(&ada.key, &at, &["push", "paas", "main"]);
+    push.env("GIT_SSH_COMMAND", format!("ssh -o RekeyLimit=1M {options}"));
+    crate::world::finish(push).await.ok();
+    let to = world.dir.path().join("back");
+    let url = world.url("shop");
+    let mut clone = world.git_command(&ada.key, &at, &["clone", "-q", &url, to.to_str().expect("UTF-8")]);
+    clone.env("GIT_SSH_COMMAND", format!("ssh -o RekeyLimit=1M {options}"));
+    crate::world::finish(clone).await.ok();
+    assert!(std::fs::read(to.join("noise")).expect("cloned") == noise);
+}
