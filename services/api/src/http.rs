@@ -64,7 +64,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(operations::list))
         .routes(routes!(operations::read))
         .routes(routes!(operations::cancel))
-        .routes(routes!(operation_log::read))
+        .routes(routes!(operation_log::log))
         .routes(routes!(invitations::create, invitations::list))
         .routes(routes!(invitations::delete))
         .routes(routes!(roles::list))

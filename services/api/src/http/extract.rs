@@ -10,7 +10,7 @@ use http::{
     request::Parts,
 };
 use http_body_util::BodyExt as _;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::problem::Problem;
 use crate::app::App;
@@ -82,10 +82,16 @@ fn malformed(detail: impl Into<String>) -> Problem {
 /// 400 for what is no JSON, 422 with the field for JSON of another shape.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
+    // serde takes an array for a struct; our clients send objects.
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first != Some(&b'{') && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+        return Err(Problem::invalid("", "the body must be a JSON object"));
+    }
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let cause = error.into_inner();
-        if cause.is_data() {
+        // An array that breaks off is no JSON, whatever its first item is.
+        if cause.is_data() && first == Some(&b'{') {
             shape(&path, &cause.to_string())
         } else {
             malformed(format!("no JSON: {cause}"))

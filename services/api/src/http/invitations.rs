@@ -1,7 +1,7 @@
 //! `/v1/invitations`.
 
-use axum::extract::State;
-use http::StatusCode;
+use axum::extract::{FromRequestParts, State};
+use http::{StatusCode, request::Parts};
 use paastech_types::{EmailAddress, InvitationId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -64,6 +64,21 @@ impl From<invitation::Row> for InvitationView {
     }
 }
 
+/// Who may invite: administrators, and everybody where sign-up is by invitation.
+pub(crate) struct Inviter(Caller);
+
+impl FromRequestParts<App> for Inviter {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        if app.config.sign_up != SignUp::Invite && !caller.permissions.allow(Permission::ManageAccounts) {
+            return Err(Problem::forbidden(Permission::ManageAccounts.name()));
+        }
+        Ok(Self(caller))
+    }
+}
+
 /// Invite somebody
 ///
 /// With the token one account can be made, within seven days.
@@ -71,19 +86,16 @@ impl From<invitation::Row> for InvitationView {
     extensions(("x-permission" = json!("ManageAccounts"))), responses((status = 201, body = FreshInvitation)))]
 pub(crate) async fn create(
     State(app): State<App>,
-    by: Caller,
+    by: Inviter,
     Json(body): Json<NewInvitation>,
 ) -> Result<Reply<FreshInvitation>, Problem> {
-    if app.config.sign_up != SignUp::Invite && !by.permissions.allow(Permission::ManageAccounts) {
-        return Err(Problem::forbidden(Permission::ManageAccounts.name()));
-    }
     let (id, now, fresh) = (InvitationId::new(), app.clock.now_ms(), token::opaque("pt_invite"));
     let email = body.email.map(|email| email.as_str().to_lowercase());
     let new = invitation::New {
         id,
         token_hash: &token::hash(&fresh),
         email: email.as_deref(),
-        created_by: by.account,
+        created_by: by.0.account,
         now,
         expires_at: now + LIFE_MS,
     };

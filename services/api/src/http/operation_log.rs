@@ -40,7 +40,7 @@ pub(crate) struct LogQuery {
 #[utoipa::path(get, path = "/v1/operations/{operation}/log", tag = "operations",
     params(("operation" = Uuid, Path), LogQuery), extensions(("x-permission" = json!("Read"))),
     responses((status = 200, content((String = "application/x-ndjson"), (String = "text/event-stream")))))]
-pub(crate) async fn read(
+pub(crate) async fn log(
     State(app): State<App>,
     operation: AuthorizedOperation<Read>,
     Query(query): Query<LogQuery>,

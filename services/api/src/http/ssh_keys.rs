@@ -68,8 +68,11 @@ struct Parsed {
 
 /// Takes Ed25519, ECDSA, security keys, and RSA of 3072 bits or more.
 fn parse(text: &str) -> Result<Parsed, &'static str> {
-    let key =
-        PublicKey::from_openssh(text.trim()).map_err(|_| "is not a public key in OpenSSH's one-line form")?;
+    let (line, malformed) = (text.trim(), "is not a public key in OpenSSH's one-line form");
+    if line.contains(['\n', '\r']) {
+        return Err(malformed);
+    }
+    let key = PublicKey::from_openssh(line).map_err(|_| malformed)?;
     match key.algorithm() {
         Algorithm::Dsa => return Err("is a DSA key, which is too weak: use Ed25519"),
         Algorithm::Other(_) => return Err("is of a kind that is not supported: use Ed25519"),

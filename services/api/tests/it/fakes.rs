@@ -212,13 +212,24 @@ impl Pomegranate for Fakes {
     ) -> Answer<pomegranate::DeleteImageResponse> {
         done()
     }
-    async fn status(&self, _: Request<pomegranate::StatusRequest>) -> Answer<pomegranate::StatusResponse> {
-        let container = pomegranate::Container {
+    async fn status(
+        &self,
+        request: Request<pomegranate::StatusRequest>,
+    ) -> Answer<pomegranate::StatusResponse> {
+        let project = request.into_inner().project_id;
+        let started = self.started.lock().unwrap();
+        let last =
+            started.iter().rfind(|one| one.scope.as_ref().is_some_and(|scope| scope.project_id == project));
+        let container = last.map(|release| pomegranate::Container {
             name: "pt-1".to_owned(),
+            release_id: release.release_id.clone(),
+            release_seq: release.release_seq,
+            process: "web".to_owned(),
+            ordinal: 1,
             state: "running".to_owned(),
             ..Default::default()
-        };
-        Ok(Response::new(pomegranate::StatusResponse { containers: vec![container] }))
+        });
+        Ok(Response::new(pomegranate::StatusResponse { containers: container.into_iter().collect() }))
     }
     type LogsStream = Answers<pomegranate::LogsResponse>;
     async fn logs(&self, _: Request<pomegranate::LogsRequest>) -> Answer<Self::LogsStream> {

@@ -203,15 +203,17 @@ impl Client {
 
     /// Waits until an operation is done.
     pub(crate) async fn finished(&self, operation: &str) {
-        for _ in 0..600 {
-            let row = self.get(&format!("/v1/operations/{operation}")).await.expect(StatusCode::OK).await;
+        let mut row = Value::Null;
+        for _ in 0..400 {
+            row = self.get(&format!("/v1/operations/{operation}")).await.expect(StatusCode::OK).await;
             match row["state"].as_str().expect("a state") {
                 "queued" | "running" | "undoing" => tokio::time::sleep(Duration::from_millis(25)).await,
                 "done" => return,
                 _ => panic!("{row}"),
             }
         }
-        panic!("the operation did not end");
+        let log = self.get(&format!("/v1/operations/{operation}/log?follow=false")).await;
+        panic!("the operation did not end: {row}\n{}", log.0.text().await.expect("a log"));
     }
 }
 
