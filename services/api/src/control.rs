@@ -78,28 +78,24 @@ where
 
 impl ControlService {
     /// The key, compared whole, and its account's name.
-    async fn find_key(
-        &self,
-        wanted: &AuthenticateKeyRequest,
-    ) -> Result<Option<(ssh_key::Row, String)>, DbError> {
+    async fn find_key(&self, wanted: &AuthenticateKeyRequest) -> Result<Option<(ssh_key::Row, String)>, DbError> {
         let mut tx = self.engine.db.read().await?;
         let found = ssh_key::by_fingerprint(&mut tx, &hex::encode(&wanted.fingerprint)).await?;
-        let Some(key) = found.filter(|key| key.blob == BASE64_STANDARD.encode(&wanted.blob)) else {
-            return Ok(None);
-        };
+        let Some(key) = found.filter(|key| key.blob == BASE64_STANDARD.encode(&wanted.blob)) else { return Ok(None) };
         let account = account::get(&mut tx, key.account_id).await?;
         drop(tx);
-        // A full disk keeps nobody out: they are told of it when they push.
-        if let Err(error) = self.touch(key.id).await {
-            tracing::warn!(error = %error, "the use of a key is not recorded");
+        // A database that takes no writes (a full disk, say) must not lock people out.
+        if let Err(error) = self.touch(&key).await {
+            tracing::warn!(%error, "a key's last use cannot be noted");
         }
         Ok(account.map(|account| (key, account.name)))
     }
 
-    async fn touch(&self, key: KeyId) -> Result<(), DbError> {
+    async fn touch(&self, key: &ssh_key::Row) -> Result<(), DbError> {
         let mut tx = self.engine.db.begin().await?;
-        ssh_key::touch(&mut tx, key, self.engine.clock.now_ms()).await?;
-        Ok(tx.commit().await?)
+        ssh_key::touch(&mut tx, key.id, self.engine.clock.now_ms()).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// The project, if the account may do this to it. Not there and not visible look the same.
