@@ -57,8 +57,6 @@ pub struct EngineConfig {
     pub stop_grace_seconds: u32,
     /// How often refs are compared with what was deployed.
     pub ref_scan_seconds: u32,
-    /// Releases whose images are kept per project.
-    pub kept_releases: u32,
 }
 
 impl Default for EngineConfig {
@@ -72,7 +70,6 @@ impl Default for EngineConfig {
             drain_seconds: 5,
             stop_grace_seconds: 10,
             ref_scan_seconds: 30,
-            kept_releases: 10,
         }
     }
 }

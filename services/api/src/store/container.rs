@@ -11,7 +11,10 @@ pub(crate) async fn replace(
     containers: &[Container],
     now: i64,
 ) -> Result<(), DbError> {
-    sqlx::query("DELETE FROM container WHERE project_id = $1").bind(project.to_string()).execute(&mut **tx).await?;
+    sqlx::query("DELETE FROM container WHERE project_id = $1")
+        .bind(project.to_string())
+        .execute(&mut **tx)
+        .await?;
     for container in containers {
         sqlx::query(
             "INSERT INTO container (name, project_id, release_id, process, ordinal, engine_id, state, seen_at) \

@@ -40,7 +40,12 @@ pub(crate) async fn list_live(tx: &mut Tx) -> Result<Vec<Row>, DbError> {
 }
 
 /// The commit point of a deployment: this release is the one that serves.
-pub(crate) async fn activate(tx: &mut Tx, id: ProjectId, release: ReleaseId, now: i64) -> Result<bool, DbError> {
+pub(crate) async fn activate(
+    tx: &mut Tx,
+    id: ProjectId,
+    release: ReleaseId,
+    now: i64,
+) -> Result<bool, DbError> {
     let done = sqlx::query(
         "UPDATE project SET active_release_id = $1, desired_generation = desired_generation + 1, \
          desired_state = 'running', updated_at = $2, version = version + 1 \

@@ -32,7 +32,8 @@ pub(crate) struct New<'a> {
     pub(crate) now: i64,
 }
 
-const COLUMNS: &str = "id, build_key, reference, engine_id, size_bytes, port, processes, commit_oid, created_at";
+const COLUMNS: &str =
+    "id, build_key, reference, engine_id, size_bytes, port, processes, commit_oid, created_at";
 
 /// Inserts the image, or answers with the one that the same inputs made before.
 pub(crate) async fn ensure(tx: &mut Tx, new: New<'_>) -> Result<Row, DbError> {

@@ -156,14 +156,13 @@ pub(crate) async fn list(
     before: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Row>, DbError> {
-    let rows = sqlx::query_as(
-        "SELECT * FROM operation WHERE project_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
-    )
-    .bind(project.to_string())
-    .bind(before.unwrap_or("~"))
-    .bind(limit)
-    .fetch_all(&mut **tx)
-    .await?;
+    let rows =
+        sqlx::query_as("SELECT * FROM operation WHERE project_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3")
+            .bind(project.to_string())
+            .bind(before.unwrap_or("~"))
+            .bind(limit)
+            .fetch_all(&mut **tx)
+            .await?;
     Ok(rows)
 }
 
@@ -181,7 +180,11 @@ pub(crate) async fn list_open(tx: &mut Tx, project: ProjectId, lane: &str) -> Re
 }
 
 /// The newest deployment of a commit.
-pub(crate) async fn find_deploy(tx: &mut Tx, project: ProjectId, commit: &str) -> Result<Option<Row>, DbError> {
+pub(crate) async fn find_deploy(
+    tx: &mut Tx,
+    project: ProjectId,
+    commit: &str,
+) -> Result<Option<Row>, DbError> {
     let row = sqlx::query_as(
         "SELECT * FROM operation WHERE project_id = $1 AND kind = 'deploy' AND commit_oid = $2 \
          ORDER BY id DESC LIMIT 1",
@@ -194,7 +197,12 @@ pub(crate) async fn find_deploy(tx: &mut Tx, project: ProjectId, commit: &str) -
 }
 
 /// Takes the oldest operation that is due and that nobody works on, and raises its project's fence.
-pub(crate) async fn claim(tx: &mut Tx, backend: Backend, holder: &str, now: i64) -> Result<Option<Row>, DbError> {
+pub(crate) async fn claim(
+    tx: &mut Tx,
+    backend: Backend,
+    holder: &str,
+    now: i64,
+) -> Result<Option<Row>, DbError> {
     // The one text that differs: PostgreSQL leases by the server's clock, so that the hosts' clocks don't matter.
     let (clock, lock) = match backend {
         Backend::Sqlite => ("CAST($1 AS BIGINT)", ""),
@@ -212,10 +220,11 @@ pub(crate) async fn claim(tx: &mut Tx, backend: Backend, holder: &str, now: i64)
     let found: Option<(String, String, i64)> =
         sqlx::query_as(sqlx::AssertSqlSafe(candidate)).bind(now).fetch_optional(&mut **tx).await?;
     let Some((id, project, now)) = found else { return Ok(None) };
-    let (fence,): (i64,) = sqlx::query_as("UPDATE project SET fence = fence + 1 WHERE id = $1 RETURNING fence")
-        .bind(project)
-        .fetch_one(&mut **tx)
-        .await?;
+    let (fence,): (i64,) =
+        sqlx::query_as("UPDATE project SET fence = fence + 1 WHERE id = $1 RETURNING fence")
+            .bind(project)
+            .fetch_one(&mut **tx)
+            .await?;
     let row = sqlx::query_as(
         "UPDATE operation SET state = CASE WHEN state = 'queued' THEN 'running' ELSE state END, lease_owner = $1, \
          lease_expires = $2, fence = $3, attempt = attempt + 1, version = version + 1 WHERE id = $4 RETURNING *",
@@ -238,10 +247,17 @@ pub(crate) struct Claim {
 }
 
 /// Prolongs a claim. `false`: it is lost.
-pub(crate) async fn heartbeat(tx: &mut Tx, backend: Backend, claim: &Claim, now: i64) -> Result<bool, DbError> {
+pub(crate) async fn heartbeat(
+    tx: &mut Tx,
+    backend: Backend,
+    claim: &Claim,
+    now: i64,
+) -> Result<bool, DbError> {
     let clock = match backend {
         Backend::Sqlite => "CAST($1 AS BIGINT)",
-        Backend::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) + 0 * CAST($1 AS BIGINT)",
+        Backend::Postgres => {
+            "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) + 0 * CAST($1 AS BIGINT)"
+        }
     };
     let text = format!(
         "UPDATE operation SET lease_expires = {clock} + {LEASE_MS} WHERE id = $2 AND fence = $3 AND lease_owner = $4"
@@ -297,7 +313,13 @@ pub(crate) async fn advance(tx: &mut Tx, claim: &Claim, next: Progress<'_>) -> R
 }
 
 /// Lets go of a claim until `next_run_at`; a build that waits for its source goes back to `queued`.
-pub(crate) async fn release(tx: &mut Tx, claim: &Claim, state: &str, step: &str, at: i64) -> Result<bool, DbError> {
+pub(crate) async fn release(
+    tx: &mut Tx,
+    claim: &Claim,
+    state: &str,
+    step: &str,
+    at: i64,
+) -> Result<bool, DbError> {
     let done = sqlx::query(
         "UPDATE operation SET state = $1, step = $2, next_run_at = $3, lease_owner = NULL, lease_expires = NULL, \
          version = version + 1 WHERE id = $4 AND fence = $5 AND lease_owner = $6",

@@ -37,7 +37,8 @@ pub(crate) async fn append(
 }
 
 pub(crate) async fn list(tx: &mut Tx, operation: OperationId) -> Result<Vec<Row>, DbError> {
-    let rows =
-        sqlx::query_as("SELECT seq, step, phase, at, data FROM operation_event WHERE operation_id = $1 ORDER BY seq");
+    let rows = sqlx::query_as(
+        "SELECT seq, step, phase, at, data FROM operation_event WHERE operation_id = $1 ORDER BY seq",
+    );
     Ok(rows.bind(operation.to_string()).fetch_all(&mut **tx).await?)
 }

@@ -91,6 +91,10 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn set_deployed(tx: &mut Tx, id: &str, now: i64) -> Result<(), DbError> {
-    sqlx::query("UPDATE release SET deployed_at = $1 WHERE id = $2").bind(now).bind(id).execute(&mut **tx).await?;
+    sqlx::query("UPDATE release SET deployed_at = $1 WHERE id = $2")
+        .bind(now)
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
