@@ -37,7 +37,7 @@ async fn idle() -> Result<()> {
     base_image::ensure(&engine).await?;
     let binaries = up::build(true).await?;
     let dir = tempfile::Builder::new().prefix("pt-bench-").tempdir()?;
-    let instance = Instance::start(dir.path(), engine, binaries, "").await?;
+    let instance = Instance::start(dir.path(), engine, binaries).await?;
     let measured = measure(&instance).await;
     instance.stop().await?;
     let mib = measured?;

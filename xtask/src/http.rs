@@ -11,8 +11,6 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::interrupt;
-
 /// How long a server may take until its answer begins.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -58,7 +56,7 @@ impl Server {
         self.call(request(Method::GET, path).body(empty())?).await
     }
 
-    /// Sends a request and reads the whole answer; a signal ends the wait.
+    /// Sends a request and reads the whole answer. A signal does not end it: what cleans up calls too.
     pub(crate) async fn call(&self, request: Request<Body>) -> Result<Answer> {
         let head = format!("{} {}", request.method(), request.uri());
         let exchange = async {
@@ -67,12 +65,8 @@ impl Server {
             let body = response.into_body().collect().await?.to_bytes();
             anyhow::Ok(Answer { status, body })
         };
-        tokio::select! {
-            answer = tokio::time::timeout(PATIENCE, exchange) => {
-                answer.with_context(|| format!("no answer to {head}"))?.with_context(|| head)
-            }
-            () = interrupt::wait() => bail!("interrupted"),
-        }
+        let answer = tokio::time::timeout(PATIENCE, exchange).await;
+        answer.with_context(|| format!("no answer to {head}"))?.with_context(|| head)
     }
 
     async fn send(&self, request: Request<Body>) -> Result<http::Response<Incoming>> {

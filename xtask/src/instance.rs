@@ -12,7 +12,7 @@ use crate::{
     account::{self, Account},
     daemon::Daemon,
     engine::Engine,
-    layout::Layout,
+    layout::{Layout, Tier},
     leftovers,
     ports::Ports,
 };
@@ -32,13 +32,13 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Starts one within the directory `parent`; `more` is appended to its configuration.
+    /// Starts one within the directory `parent`.
     pub(crate) async fn start(parent: &Path, engine: Engine, binaries: PathBuf, more: &str) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("d-").tempdir_in(parent)?;
         let layout = Layout::within(dir.path(), binaries);
         fs::create_dir_all(&layout.state)?;
         let ports = Ports::free()?;
-        fs::write(layout.config(), layout.config_text(&engine, &ports) + more)?;
+        fs::write(layout.config(), layout.config_text(&engine, &ports, Tier::Test))?;
         let daemon = Daemon::start(&layout, Vec::new(), ports.api()).await?;
         match account::ensure(&layout, ports.api()).await {
             Ok(account) => Ok(Self { ports, account, layout, daemon, engine, _dir: dir }),

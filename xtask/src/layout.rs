@@ -10,6 +10,28 @@ use rustix::process::geteuid;
 
 use crate::{engine::Engine, paths, ports::Ports};
 
+/// How strict the limits on callers are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Tier {
+    /// As delivered, but for log-ins: each `up` is one.
+    Development,
+    /// None that a test could reach: they have tests of their own.
+    Test,
+}
+
+impl Tier {
+    fn limits(self) -> &'static str {
+        match self {
+            Self::Development => "login = { burst = 100, seconds = 60 }\n",
+            Self::Test => {
+                "login = { burst = 1000000, seconds = 1 }\nlogin_address = { burst = 1000000, seconds = 1 }\n\
+                 register = { burst = 1000000, seconds = 1 }\nanonymous = { burst = 1000000, seconds = 1 }\n\
+                 account = { burst = 1000000, seconds = 1 }\ndeploy = { burst = 1000000, seconds = 1 }\n"
+            }
+        }
+    }
+}
+
 /// Where an installation's parts lie.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -81,7 +103,7 @@ impl Layout {
     }
 
     /// The daemon's configuration: a development installation that anybody on this machine may sign up to.
-    pub(crate) fn config_text(&self, engine: &Engine, ports: &Ports) -> String {
+    pub(crate) fn config_text(&self, engine: &Engine, ports: &Ports, tier: Tier) -> String {
         let quoted = |path: &Path| toml::Value::from(path.to_string_lossy().into_owned());
         let (api, ssh, edge) = (ports.api(), ports.ssh(), ports.http());
         format!(
@@ -89,10 +111,11 @@ impl Layout {
              data_dir = {data}\ndomain = \"localhost\"\n\n\
              [api]\nlisten = \"{api}\"\nsign_up = \"open\"\n\n\
              [api.git]\nhost = \"{host}\"\nport = {port}\n\n\
-             [api.limits]\nlogin = {{ burst = 100, seconds = 60 }}\n\n\
+             [api.limits]\n{limits}\n\
              [ssh]\nlisten = \"{ssh}\"\n\n\
              [edge]\nlisten = \"{edge}\"\nsocket = {socket}\n\n\
              [pomegranate]\nsocket = {socket}\n",
+            limits = tier.limits(),
             data = quoted(&self.data),
             host = ssh.ip(),
             port = ssh.port(),
@@ -109,7 +132,8 @@ mod tests {
     fn the_configuration_is_toml_that_says_where_things_are() {
         let layout = Layout { data: "/a \"b".into(), state: "/s".into(), lib: "/l".into() };
         let engine = Engine { socket: "/e.sock".into(), version: String::new(), api: String::new() };
-        let parsed: toml::Table = layout.config_text(&engine, &Ports::free().unwrap()).parse().unwrap();
+        let text = layout.config_text(&engine, &Ports::free().unwrap(), Tier::Test);
+        let parsed: toml::Table = text.parse().unwrap();
         assert_eq!(parsed["data_dir"].as_str(), Some("/a \"b"));
         assert_eq!(parsed["pomegranate"]["socket"].as_str(), Some("/e.sock"));
     }

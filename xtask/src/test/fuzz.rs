@@ -8,13 +8,11 @@ use crate::{
 };
 
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
-/// Requests come as fast as they can: limits on their rate have tests of their own.
-const LIMITS: &str = "";
 
 /// Fuzzes an instance of its own.
 pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
     let schemathesis = python::tool(SCHEMATHESIS, "schemathesis").await?;
-    let instance = suite.instance(LIMITS).await?;
+    let instance = suite.instance().await?;
     let mut command = process::argv([schemathesis]);
     command.current_dir(suite.temporary());
     command.arg("run").arg(format!("http://{}/openapi.json", instance.ports.api()));

@@ -14,7 +14,7 @@ const WARNINGS: i32 = 2;
 /// Audits an instance of its own.
 pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
     let ssh_audit = python::tool(SSH_AUDIT, "ssh-audit").await?;
-    let instance = suite.instance("").await?;
+    let instance = suite.instance().await?;
     let mut command = process::argv([ssh_audit]);
     command.args(["--no-colors", "--level=warn", "--skip-rate-test"]);
     let output = process::output(command.arg(instance.ports.ssh().to_string())).await;

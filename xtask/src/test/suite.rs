@@ -91,10 +91,10 @@ impl Suite {
         Ok(binaries)
     }
 
-    /// A running `paastechd` of the tests' own; `more` is appended to its configuration.
-    pub(crate) async fn instance(&mut self, more: &str) -> Result<Instance> {
+    /// A running `paastechd` of the tests' own.
+    pub(crate) async fn instance(&mut self) -> Result<Instance> {
         let (engine, binaries) = (self.engine().await?, self.binaries().await?);
-        Instance::start(self.temporary(), engine, binaries, more).await
+        Instance::start(self.temporary(), engine, binaries).await
     }
 
     /// Ends what runs.

@@ -9,7 +9,14 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::geteuid;
 
-use crate::{engine::Engine, layout::Layout, leftovers, paths, ports::Ports, process, progress::Step};
+use crate::{
+    engine::Engine,
+    layout::{Layout, Tier},
+    leftovers, paths,
+    ports::Ports,
+    process,
+    progress::Step,
+};
 
 /// The daemon's user where we are root, with a fixed id, so that data moves between machines.
 const USER: &str = "paastech";
@@ -48,7 +55,7 @@ pub(crate) async fn install(layout: &Layout, built: &Path, engine: &Engine, port
     if root {
         link(&layout.cli(), Path::new(LINK))?;
     }
-    fs::write(layout.config(), layout.config_text(engine, ports))?;
+    fs::write(layout.config(), layout.config_text(engine, ports, Tier::Development))?;
     step.done(&format!("data in {}", layout.data.display()));
     Ok(())
 }
