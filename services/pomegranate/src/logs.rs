@@ -53,11 +53,14 @@ pub(crate) async fn lines(
     let since_ms = wanted.since_ms;
     Ok(pieces
         .take_while(|piece| std::future::ready(piece.is_ok()))
+        .map(Some)
+        .chain(stream::once(std::future::ready(None)))
         .flat_map(move |piece| {
             let lines = match piece {
-                Ok(LogOutput::StdErr { message }) => streams[1].push(&message),
-                Ok(other) => streams[0].push(&other.into_bytes()),
-                Err(_) => Vec::new(),
+                Some(Ok(LogOutput::StdErr { message })) => streams[1].push(&message),
+                Some(Ok(other)) => streams[0].push(&other.into_bytes()),
+                Some(Err(_)) => Vec::new(),
+                None => streams.iter_mut().filter_map(Reader::finish).collect(),
             };
             stream::iter(lines)
         })

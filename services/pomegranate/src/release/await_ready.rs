@@ -1,6 +1,6 @@
 //! `AwaitRelease`: one exec of the probe per container, which blocks until the app answers; or the reason why not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::{
     exec::StartExecResults,
@@ -11,7 +11,7 @@ use paastech_proto::pomegranate::LogLine;
 
 use crate::{
     engine::{Engine, Owned},
-    error::{Error, has_status},
+    error::{Error, has_status, is_absent},
     lines::clean_line,
     logs,
     volume::PROBE_PATH,
@@ -19,6 +19,7 @@ use crate::{
 
 /// How much longer than the probe's own deadline we wait for it.
 const SLACK: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_millis(200);
 const LAST_LINES: u32 = 30;
 const REASON_LIMIT: usize = 1024;
 
@@ -51,30 +52,46 @@ pub(crate) async fn await_ready(
     Ok(Readiness::Ready)
 }
 
-/// Why the app does not answer, if it does not.
-async fn await_one(engine: &Engine, container: &Owned, timeout: Duration) -> Result<Option<String>, Error> {
-    let found = engine.inspect(&container.id).await?.ok_or(Error::NotFound("release"))?;
-    if let Some(reason) = end_reason(&found) {
-        return Ok(Some(reason));
-    }
-    let answer = tokio::time::timeout(timeout + SLACK, run_probe(engine, container, &found, timeout)).await;
-    let diagnosis = match answer {
-        Ok(outcome) => outcome?,
-        Err(_) => Some("the probe did not answer in time".to_owned()),
-    };
-    let Some(diagnosis) = diagnosis else { return Ok(None) };
-    // The probe ends with its container: then the container's end is the reason.
-    let found = engine.inspect(&container.id).await?.ok_or(Error::NotFound("release"))?;
-    Ok(Some(end_reason(&found).unwrap_or(diagnosis)))
+/// How one run of the probe ended.
+enum Probed {
+    /// The app answered.
+    Answered,
+    /// It did not in time, and this is why.
+    Diagnosed(String),
+    /// The probe was cut off: most likely its container ended.
+    CutOff,
 }
 
-/// What the probe said, unless the app answered.
+/// Why the app does not answer, if it does not.
+async fn await_one(engine: &Engine, container: &Owned, timeout: Duration) -> Result<Option<String>, Error> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let found = engine.inspect(&container.id).await?.ok_or(Error::NotFound("release"))?;
+        if let Some(reason) = end_reason(&found) {
+            return Ok(Some(reason));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left + SLACK, run_probe(engine, container, &found, left)).await {
+            Ok(Ok(Probed::Answered)) => return Ok(None),
+            Ok(Ok(Probed::Diagnosed(why))) => {
+                let found = engine.inspect(&container.id).await?.ok_or(Error::NotFound("release"))?;
+                return Ok(Some(end_reason(&found).unwrap_or(why)));
+            }
+            // The engine may tell the container's end a little later than the probe's, or only the probe was killed
+            // for the memory that the app took: look again.
+            Ok(Ok(Probed::CutOff)) if left > Duration::ZERO => tokio::time::sleep(PAUSE).await,
+            Ok(Err(error)) => return Err(error),
+            Ok(Ok(Probed::CutOff)) | Err(_) => return Ok(Some("the app did not answer in time".to_owned())),
+        }
+    }
+}
+
 async fn run_probe(
     engine: &Engine,
     container: &Owned,
     found: &ContainerInspectResponse,
     timeout: Duration,
-) -> Result<Option<String>, Error> {
+) -> Result<Probed, Error> {
     let mut command = vec![PROBE_PATH.to_owned(), "await".to_owned()];
     command.extend(["--timeout".to_owned(), timeout.as_secs().to_string()]);
     command.extend(check_arguments(found, container.labels.port));
@@ -85,10 +102,9 @@ async fn run_probe(
         attach_stderr: Some(true),
         ..ExecConfig::default()
     };
-    let exited = || Ok(Some("the container exited".to_owned()));
     let exec = match docker.create_exec(&container.id, config).await {
         Ok(exec) => exec.id,
-        Err(error) if has_status(&error, 409) => return exited(),
+        Err(error) if has_status(&error, 409) => return Ok(Probed::CutOff),
         Err(error) => return Err(error.into()),
     };
     let mut text = Vec::new();
@@ -101,14 +117,20 @@ async fn run_probe(
             }
         }
         Ok(StartExecResults::Detached) => {}
-        Err(error) if has_status(&error, 409) || has_status(&error, 500) => return exited(),
+        Err(error) if has_status(&error, 409) || has_status(&error, 500) => return Ok(Probed::CutOff),
         Err(error) => return Err(error.into()),
     }
-    if docker.inspect_exec(&exec).await?.exit_code == Some(0) {
-        return Ok(None);
-    }
+    let code = match docker.inspect_exec(&exec).await {
+        Ok(exec) => exec.exit_code,
+        Err(error) if is_absent(&error) => None,
+        Err(error) => return Err(error.into()),
+    };
     let text = clean_line(String::from_utf8_lossy(&text).trim(), REASON_LIMIT);
-    Ok(Some(if text.is_empty() { "the container exited".to_owned() } else { text }))
+    Ok(match code {
+        Some(0) => Probed::Answered,
+        Some(1) if !text.is_empty() => Probed::Diagnosed(text),
+        _ => Probed::CutOff,
+    })
 }
 
 /// The health check's own arguments say what to ask: the engine is our only memory.

@@ -9,7 +9,7 @@ use paastech_types::{ProjectId, ReleaseId};
 
 use crate::{
     engine::{Engine, Owned},
-    error::{Error, absent_is_fine, is_absent},
+    error::{Error, absent_is_fine, has_status, is_absent},
     release::stop::stop_one,
     volume::gate_volume,
 };
@@ -77,6 +77,9 @@ pub(crate) async fn images(engine: &Engine, project: Option<ProjectId>) -> Resul
 pub(crate) async fn remove_image(engine: &Engine, reference: &str) -> Result<(), Error> {
     let options = RemoveImageOptions { force: true, ..RemoveImageOptions::default() };
     match engine.docker().await?.remove_image(reference, Some(options), None).await {
+        Err(error) if has_status(&error, 409) => {
+            Err(Error::Refused("the image is in use by a running container".to_owned()))
+        }
         Err(error) if !is_absent(&error) => Err(error.into()),
         _ => Ok(()),
     }

@@ -278,3 +278,56 @@ fn variables(request: &StartReleaseRequest) -> Result<Vec<(VariableName, String)
 fn ensure(holds: bool, why: &str) -> Result<(), Error> {
     if holds { Ok(()) } else { Err(Error::Invalid(why.to_owned())) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(config: ImageConfig) -> ImageInspect {
+        ImageInspect { config: Some(config), ..ImageInspect::default() }
+    }
+
+    fn with_user(user: &str) -> ImageInspect {
+        image(ImageConfig { user: Some(user.to_owned()), ..ImageConfig::default() })
+    }
+
+    #[test]
+    fn a_single_exposed_tcp_port_is_the_port() {
+        let port = |ports: &[&str]| {
+            let ports = ports.iter().map(|port| (*port).to_owned()).collect();
+            exposed_port(&ImageConfig { exposed_ports: Some(ports), ..ImageConfig::default() })
+        };
+        assert_eq!(port(&["3000/tcp"]), 3000);
+        assert_eq!(port(&["3000/tcp", "53/udp"]), 3000);
+        assert_eq!(port(&["3000/tcp", "3001/tcp"]), 80);
+        assert_eq!(port(&["53/udp"]), 80);
+        assert_eq!(port(&[]), 80);
+    }
+
+    #[test]
+    fn root_has_several_names() {
+        for user in ["", "root", "0", "0:1000", "root:root", "00"] {
+            assert!(is_root(&with_user(user)), "{user:?}");
+        }
+        for user in ["1", "app", "10001:0"] {
+            assert!(!is_root(&with_user(user)), "{user:?}");
+        }
+    }
+
+    #[test]
+    fn an_operator_may_require_a_numeric_user_other_than_root() {
+        for (user, refused) in [("", true), ("0", true), ("app", true), ("10001", false), ("10001:0", false)]
+        {
+            assert_eq!(refusal(&with_user(user), true).is_some(), refused, "{user:?}");
+            assert_eq!(refusal(&with_user(user), false), None, "{user:?}");
+        }
+    }
+
+    #[test]
+    fn a_reserved_label_is_named() {
+        let labels = [("maintainer", "x"), ("TRAEFIK.enable", "true")];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let why = refusal(&image(ImageConfig { labels: Some(labels), ..ImageConfig::default() }), false);
+        assert!(why.is_some_and(|why| why.contains("\"TRAEFIK.enable\"")));
+    }
+}

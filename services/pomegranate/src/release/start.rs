@@ -101,7 +101,7 @@ async fn existing(engine: &Engine, name: &str) -> Result<Option<(String, RouteLa
 fn refused(error: &bollard::errors::Error) -> String {
     match error {
         bollard::errors::Error::DockerResponseServerError { message, .. } => {
-            format!("the image cannot run: {message}")
+            format!("the container cannot be created: {message}")
         }
         other => other.to_string(),
     }

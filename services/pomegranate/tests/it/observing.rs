@@ -29,6 +29,19 @@ fn logs_carry_stream_and_time_and_can_be_followed() {
 }
 
 #[test]
+fn the_last_line_is_told_even_without_its_end() {
+    in_world(|mut world| async move {
+        let image = world.image(&["unfinished"], "").await;
+        let request = world.release(&image, 1);
+        assert!(!world.start(&request, 5).await.ready);
+        let logs = proto::LogsRequest { project_id: world.project.to_string(), ..Default::default() };
+        let lines = world.client.logs(logs).await.expect("logs").into_inner();
+        let texts: Vec<String> = lines.map(|line| line.expect("no error").text).collect().await;
+        assert_eq!(texts, ["a line", "and half a"]);
+    });
+}
+
+#[test]
 fn stats_tell_memory_and_its_limit() {
     in_world(|mut world| async move {
         let image = world.image(&["serve"], "").await;

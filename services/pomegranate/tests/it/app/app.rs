@@ -47,6 +47,7 @@ fn main() {
             println!("\x1b[31mred\x1b[0m \x1b[2J\x1b]0;title\x07plain");
             println!("10%\r20%\r30%");
         }
+        Some("unfinished") => print!("a line\nand half a"),
         Some("uid") => println!("caps {}", status_field("CapEff:")),
         other => panic!("unknown behaviour {other:?}"),
     }
