@@ -32,6 +32,9 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// Another server works in the state directory.
+    #[error("{0} is in use by another SSH server")]
+    InUse(PathBuf),
     /// A Unix socket's path has a short limit.
     #[error("{0} is too long a path for a socket: choose a shorter state_dir")]
     LongSocket(PathBuf),

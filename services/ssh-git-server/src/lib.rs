@@ -24,10 +24,10 @@ use std::{io, net::SocketAddr};
 use paastech_git_controller::Repositories;
 use paastech_proto::control::control_client::ControlClient;
 use paastech_runtime::{Shutdown, Transport};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 
 pub use crate::{config::Config, error::Error};
-use crate::{control::Control, server::Shared, ssh::host_key::HostKey, state::Paths};
+use crate::{control::Control, server::Shared, ssh::host_key::HostKey, state::State};
 
 /// A server that is bound and does not answer yet.
 pub struct Service {
@@ -35,8 +35,7 @@ pub struct Service {
     control: Control,
     repositories: Repositories,
     listener: TcpListener,
-    hooks: UnixListener,
-    paths: Paths,
+    state: State,
     host_key: HostKey,
 }
 
@@ -47,7 +46,7 @@ pub struct Service {
 pub async fn build(config: Config, control: ControlClient<Transport>) -> Result<Service, Error> {
     let repositories =
         Repositories::open(&config.repositories).map_err(Error::state(&config.repositories))?;
-    let (paths, hooks) = state::prepare(&config.state_dir, config.applet.as_deref())?;
+    let state = state::prepare(&config.state_dir, config.applet.as_deref())?;
     let host_key = HostKey::load(&config.state_dir)?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -55,7 +54,7 @@ pub async fn build(config: Config, control: ControlClient<Transport>) -> Result<
     if !git_child::is_confinable() {
         tracing::warn!("this kernel has no Landlock: git is not confined to the one repository it works on");
     }
-    Ok(Service { config, control: Control::new(control), repositories, listener, hooks, paths, host_key })
+    Ok(Service { config, control: Control::new(control), repositories, listener, state, host_key })
 }
 
 impl Service {
@@ -84,9 +83,11 @@ impl Service {
     /// # Errors
     /// None of its own: what fails ends a connection, not the server.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        tracing::info!(address = %self.addr()?, host_key = self.host_key_fingerprint(), "serving git over SSH");
         let protocol = ssh::Protocol::new(&self.host_key);
-        let shared = Shared::new(self.config, self.control, self.repositories, self.paths, shutdown.clone());
-        shutdown.spawn("hooks", push::listener::run(shared.clone(), self.hooks));
+        let State { paths, hooks, lock: _lock } = self.state;
+        let shared = Shared::new(self.config, self.control, self.repositories, paths, shutdown.clone());
+        shutdown.spawn("hooks", push::listener::run(shared.clone(), hooks));
         server::run(shared, self.listener, protocol).await
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::bail;
 use clap::Parser;
 use paastech_proto::control::control_client::ControlClient;
 use paastech_runtime::{Neighbour, Shutdown, config, telemetry, transport};
@@ -15,7 +14,7 @@ struct Flags {
     /// The configuration file.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// The api's internal address, such as http://127.0.0.1:7000.
+    /// The api's internal address, such as <http://127.0.0.1:7000>.
     #[arg(long)]
     control: Option<String>,
     /// Print the merged configuration and exit.
@@ -24,10 +23,7 @@ struct Flags {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    match applet::dispatch() {
-        Some(code) => Ok(code),
-        None => serve(Flags::parse()),
-    }
+    applet::dispatch().map_or_else(|| serve(Flags::parse()), Ok)
 }
 
 #[tokio::main]
@@ -39,9 +35,10 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     telemetry::init(&config.log);
-    let Neighbour::Url(control) = config.control.clone() else { bail!("control: give the api's address") };
-    let service = build(config, ControlClient::new(transport::remote(control))).await?;
-    tracing::info!(address = %service.addr()?, host_key = service.host_key_fingerprint(), "listening");
+    let Neighbour::Url(api) = config.control.clone() else {
+        anyhow::bail!("control: give the api's address")
+    };
+    let service = build(config, ControlClient::new(transport::remote(api))).await?;
     let shutdown = Shutdown::new();
     shutdown.spawn("ssh", service.run(shutdown.clone()));
     Ok(shutdown.run_until_signal(Duration::from_secs(300)).await?)

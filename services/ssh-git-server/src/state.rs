@@ -1,11 +1,13 @@
 //! The server's own directory: hooks and the socket they speak to.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
+use rustix::fs::FlockOperation;
 use tokio::net::UnixListener;
 
 use crate::{Error, applet};
@@ -24,10 +26,21 @@ pub(crate) struct Paths {
     pub(crate) applet: PathBuf,
 }
 
+/// The directory, ready and ours for as long as this is held.
+pub(crate) struct State {
+    pub(crate) paths: Paths,
+    pub(crate) hooks: UnixListener,
+    /// Holds the lock on the directory.
+    pub(crate) lock: File,
+}
+
 /// Makes the directory, the hooks and the socket; what an earlier process left of them is replaced.
-pub(crate) fn prepare(state_dir: &Path, applet: Option<&Path>) -> Result<(Paths, UnixListener), Error> {
+pub(crate) fn prepare(state_dir: &Path, applet: Option<&Path>) -> Result<State, Error> {
     make_private(state_dir)?;
     let state_dir = state_dir.canonicalize().map_err(Error::state(state_dir))?;
+    let lock = File::open(&state_dir).map_err(Error::state(&state_dir))?;
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| Error::InUse(state_dir.clone()))?;
     let applet = match applet {
         Some(path) => path.canonicalize().map_err(Error::state(path))?,
         None => std::env::current_exe().map_err(Error::state("/proc/self/exe"))?,
@@ -45,7 +58,7 @@ pub(crate) fn prepare(state_dir: &Path, applet: Option<&Path>) -> Result<(Paths,
     let listener = UnixListener::bind(&socket).map_err(Error::state(&socket))?;
     let private = fs::Permissions::from_mode(0o600);
     fs::set_permissions(&socket, private).map_err(Error::state(&socket))?;
-    Ok((Paths { hooks, socket, applet }, listener))
+    Ok(State { paths: Paths { hooks, socket, applet }, hooks: listener, lock })
 }
 
 fn make_private(dir: &Path) -> Result<(), Error> {
@@ -64,5 +77,33 @@ fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_server_leaves_the_first_ones_socket_alone() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let first = prepare(dir.path(), None).expect("free");
+        assert!(matches!(prepare(dir.path(), None), Err(Error::InUse(_))));
+        let reached = tokio::net::UnixStream::connect(&first.paths.socket).await;
+        assert!(reached.is_ok() && first.hooks.accept().await.is_ok());
+        drop(first);
+        prepare(dir.path(), None).expect("free again");
+    }
+
+    #[tokio::test]
+    async fn hooks_are_links_to_the_program() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let state = prepare(dir.path(), Some(Path::new("/usr/bin/git"))).expect("free");
+        for name in applet::HOOKS {
+            let target = fs::read_link(state.paths.hooks.join(name)).expect("a link");
+            assert_eq!(target, Path::new("/usr/bin/git").canonicalize().expect("there"));
+        }
+        let mode = fs::metadata(&state.paths.socket).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 }

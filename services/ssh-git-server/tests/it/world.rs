@@ -261,6 +261,8 @@ pub(crate) fn config(dir: &Path, limits: Limits) -> Config {
         repositories: dir.join("repositories"),
         state_dir: dir.join("state"),
         applet: Some(PathBuf::from(env!("CARGO_BIN_EXE_paastech-ssh-git-server"))),
+        // Enough for every test, and soon reached by a bomb.
+        archive: git_controller::archive::Limits { max_entries: 10_000, ..Default::default() },
         limits,
         ..Config::default()
     }
