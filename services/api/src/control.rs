@@ -13,7 +13,7 @@ use paastech_proto::control::{
     FollowPushResponse, OpenPushRequest, OpenPushResponse, PutPushSourceRequest, PutPushSourceResponse,
     RefsUpdatedRequest, RefsUpdatedResponse, control_server::Control,
 };
-use paastech_types::{AccountId, Failure, KeyId, Kind};
+use paastech_types::{AccountId, Failure, Kind};
 use serde::{Deserialize, Serialize};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
@@ -78,10 +78,15 @@ where
 
 impl ControlService {
     /// The key, compared whole, and its account's name.
-    async fn find_key(&self, wanted: &AuthenticateKeyRequest) -> Result<Option<(ssh_key::Row, String)>, DbError> {
+    async fn find_key(
+        &self,
+        wanted: &AuthenticateKeyRequest,
+    ) -> Result<Option<(ssh_key::Row, String)>, DbError> {
         let mut tx = self.engine.db.read().await?;
         let found = ssh_key::by_fingerprint(&mut tx, &hex::encode(&wanted.fingerprint)).await?;
-        let Some(key) = found.filter(|key| key.blob == BASE64_STANDARD.encode(&wanted.blob)) else { return Ok(None) };
+        let Some(key) = found.filter(|key| key.blob == BASE64_STANDARD.encode(&wanted.blob)) else {
+            return Ok(None);
+        };
         let account = account::get(&mut tx, key.account_id).await?;
         drop(tx);
         // A database that takes no writes (a full disk, say) must not lock people out.

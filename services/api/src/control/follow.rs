@@ -22,7 +22,7 @@ enum Told {
     Line(Line),
     /// The operation waits for its source.
     Waiting,
-    End(operation::Row),
+    End(Box<operation::Row>),
 }
 
 /// Walks an operation's log to its end.
@@ -63,7 +63,7 @@ impl Follower {
                 continue;
             }
             if !row.is_open() {
-                return Ok(Told::End(row));
+                return Ok(Told::End(Box::new(row)));
             }
             let waiting = row.state == "queued" && row.step == "source";
             if waiting && !self.told_waiting {
@@ -149,7 +149,7 @@ pub(super) async fn operation(
                 Ok(Told::Waiting) => continue,
                 Ok(Told::Line(text)) => (Ok(follow_operation_response::Event::Line(line(text))), false),
                 Ok(Told::End(row)) => {
-                    let end = follower.end(row);
+                    let end = follower.end(*row);
                     (Ok(follow_operation_response::Event::End(end)), true)
                 }
                 Err(status) => (Err(status), true),

@@ -1,12 +1,12 @@
 //! Deploying: resolve → (source → build → follow) → release → start → ready → switch → gate → confirm → drain.
 
 use futures_util::StreamExt as _;
-use paastech_db::DbError;
+use paastech_db::{DbError, Tx};
 use paastech_proto::{
     git::{ArchiveRequest, ResolveRevisionRequest},
     pomegranate::SourceHeader,
 };
-use paastech_types::ReleaseId;
+use paastech_types::{ProjectId, ReleaseId};
 
 use super::{
     build::{self, Start},
@@ -96,19 +96,22 @@ struct Recipe {
     rollback_of: Option<String>,
 }
 
-async fn make_release(context: &mut Context<'_>) -> Result<Next, Stop> {
-    let input = build::input(context)?;
-    let from_commit = commit_and_tree(context).await?;
-    let now = context.engine.clock.now_ms();
-    let mut tx = context.engine.db.begin().await?;
-    if let Some(made) = release::find_by_operation(&mut tx, context.project, &context.row.id).await? {
-        context.release = Some(made.id);
-        return Ok(next_after_release(&input));
-    }
-    let project = desired::get(&mut tx, context.project).await?.ok_or(Stop::Lost)?;
-    let recipe = match (&input, from_commit) {
+/// What to make a release of, or the one that is there already.
+enum Made {
+    Recipe(Recipe),
+    Release(String),
+}
+
+async fn recipe(
+    tx: &mut Tx,
+    id: ProjectId,
+    project: desired::Row,
+    input: &Input,
+    from_commit: Option<(String, String)>,
+) -> Result<Made, Stop> {
+    let recipe = match (input, from_commit) {
         (Input::DeployCommit { reason, .. }, Some((commit, tree))) => {
-            let image = image::find(&mut tx, context.project, &build::key(&tree)).await?;
+            let image = image::find(tx, id, &build::key(&tree)).await?;
             let image = image.ok_or_else(|| Stop::Retry("the image is not recorded yet".to_owned()))?;
             let reason = if reason == "push" { "push" } else { "deployment" };
             Recipe {
@@ -120,12 +123,11 @@ async fn make_release(context: &mut Context<'_>) -> Result<Next, Stop> {
             }
         }
         (Input::DeployRelease { release, keep_configuration }, _) => {
-            let source = release::get(&mut tx, context.project, release).await?;
+            let source = release::get(tx, id, release).await?;
             let source = source.ok_or_else(|| fail("not_found", "the release is gone"))?;
             if source.deployed_at.is_none() && !keep_configuration {
                 // Recorded and never deployed: this is its deployment, not a copy's.
-                context.release = Some(source.id);
-                return Ok(Next::Go("start"));
+                return Ok(Made::Release(source.id));
             }
             let configuration = if *keep_configuration {
                 project.configuration_version
@@ -143,7 +145,7 @@ async fn make_release(context: &mut Context<'_>) -> Result<Next, Stop> {
         _ => {
             let active =
                 project.active_release_id.ok_or_else(|| fail("not_deployed", "nothing is deployed yet"))?;
-            let active = release::get(&mut tx, context.project, &active).await?;
+            let active = release::get(tx, id, &active).await?;
             let active = active.ok_or_else(|| fail("not_found", "the release is gone"))?;
             Recipe {
                 image: active.image_id,
@@ -152,6 +154,26 @@ async fn make_release(context: &mut Context<'_>) -> Result<Next, Stop> {
                 reason: "configuration",
                 rollback_of: None,
             }
+        }
+    };
+    Ok(Made::Recipe(recipe))
+}
+
+async fn make_release(context: &mut Context<'_>) -> Result<Next, Stop> {
+    let input = build::input(context)?;
+    let from_commit = commit_and_tree(context).await?;
+    let now = context.engine.clock.now_ms();
+    let mut tx = context.engine.db.begin().await?;
+    if let Some(made) = release::find_by_operation(&mut tx, context.project, &context.row.id).await? {
+        context.release = Some(made.id);
+        return Ok(next_after_release(&input));
+    }
+    let project = desired::get(&mut tx, context.project).await?.ok_or(Stop::Lost)?;
+    let recipe = match recipe(&mut tx, context.project, project, &input, from_commit).await? {
+        Made::Recipe(recipe) => recipe,
+        Made::Release(id) => {
+            context.release = Some(id);
+            return Ok(Next::Go("start"));
         }
     };
     let new = release::New {

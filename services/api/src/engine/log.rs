@@ -71,6 +71,7 @@ impl Logs {
     }
 
     /// The lines from `from` on that are there now.
+    #[cfg(test)]
     pub(crate) async fn read(&self, id: OperationId, from: u64) -> std::io::Result<Vec<Line>> {
         self.reader(id, from).await?.more().await
     }

@@ -47,8 +47,8 @@ pub(crate) async fn create(
     Json(body): Json<SetUp>,
 ) -> Result<Reply<AccountView>, Problem> {
     app.limiters.register(origin.address())?;
-    check_token(&app, &body.token).await?;
     password::check_rule(&body.password).map_err(|why| Problem::invalid("password", why))?;
+    check_token(&app, &body.token).await?;
     let hash = app.passwords.hash(body.password).await?;
     let mut tx = app.db.begin().await?;
     if !setup::spend(&mut tx, app.clock.now_ms()).await? {

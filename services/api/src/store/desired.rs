@@ -7,7 +7,6 @@ use paastech_types::{ProjectId, ReleaseId};
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct Row {
     pub(crate) id: String,
-    pub(crate) owner_id: String,
     pub(crate) slug: String,
     pub(crate) deploy_branch: String,
     pub(crate) auto_deploy: i64,
@@ -25,7 +24,7 @@ impl Row {
     }
 }
 
-const COLUMNS: &str = "id, owner_id, slug, deploy_branch, auto_deploy, health_path, configuration_version, \
+const COLUMNS: &str = "id, slug, deploy_branch, auto_deploy, health_path, configuration_version, \
                        desired_state, active_release_id, head_oid, fence";
 
 pub(crate) async fn get(tx: &mut Tx, id: ProjectId) -> Result<Option<Row>, DbError> {

@@ -7,14 +7,9 @@ use paastech_types::{ImageRowId, ProjectId};
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct Row {
     pub(crate) id: String,
-    pub(crate) build_key: String,
     pub(crate) reference: String,
-    pub(crate) engine_id: String,
-    pub(crate) size_bytes: i64,
     pub(crate) port: i64,
     pub(crate) processes: String,
-    pub(crate) commit_oid: String,
-    pub(crate) created_at: i64,
 }
 
 /// What `insert` needs.
@@ -32,8 +27,7 @@ pub(crate) struct New<'a> {
     pub(crate) now: i64,
 }
 
-const COLUMNS: &str =
-    "id, build_key, reference, engine_id, size_bytes, port, processes, commit_oid, created_at";
+const COLUMNS: &str = "id, reference, port, processes";
 
 /// Inserts the image, or answers with the one that the same inputs made before.
 pub(crate) async fn ensure(tx: &mut Tx, new: New<'_>) -> Result<Row, DbError> {

@@ -3,16 +3,6 @@
 use paastech_db::{DbError, Tx};
 use paastech_types::OperationId;
 
-/// One line of the timeline.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub(crate) struct Row {
-    pub(crate) seq: i64,
-    pub(crate) step: String,
-    pub(crate) phase: String,
-    pub(crate) at: i64,
-    pub(crate) data: String,
-}
-
 pub(crate) async fn append(
     tx: &mut Tx,
     operation: OperationId,
@@ -34,11 +24,4 @@ pub(crate) async fn append(
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-pub(crate) async fn list(tx: &mut Tx, operation: OperationId) -> Result<Vec<Row>, DbError> {
-    let rows = sqlx::query_as(
-        "SELECT seq, step, phase, at, data FROM operation_event WHERE operation_id = $1 ORDER BY seq",
-    );
-    Ok(rows.bind(operation.to_string()).fetch_all(&mut **tx).await?)
 }

@@ -6,14 +6,12 @@ use paastech_types::{AccountId, KeyId, OperationId, ProjectId, PushId};
 /// A row.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct Row {
-    pub(crate) id: String,
     pub(crate) project_id: String,
     pub(crate) account_id: String,
     pub(crate) state: String,
     pub(crate) action: String,
     pub(crate) commit_oid: Option<String>,
     pub(crate) build_operation_id: Option<String>,
-    pub(crate) deploy_operation_id: Option<String>,
 }
 
 impl Row {
@@ -65,8 +63,7 @@ pub(crate) async fn insert(tx: &mut Tx, new: New<'_>) -> Result<(), DbError> {
 
 pub(crate) async fn get(tx: &mut Tx, id: PushId) -> Result<Option<Row>, DbError> {
     let row = sqlx::query_as(
-        "SELECT id, project_id, account_id, state, action, commit_oid, build_operation_id, deploy_operation_id \
-         FROM push WHERE id = $1",
+        "SELECT project_id, account_id, state, action, commit_oid, build_operation_id FROM push WHERE id = $1",
     );
     Ok(row.bind(id.to_string()).fetch_optional(&mut **tx).await?)
 }

@@ -7,7 +7,6 @@ use paastech_types::{ProjectId, ReleaseId};
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct Row {
     pub(crate) id: String,
-    pub(crate) project_id: String,
     pub(crate) seq: i64,
     pub(crate) image_id: String,
     pub(crate) configuration_version: i64,
