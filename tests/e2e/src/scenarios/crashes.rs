@@ -21,8 +21,7 @@ async fn killed_in_a_build(platform: &Platform, program: &str, pusher: Pusher) {
     let developer = platform.developer().await;
     let (project, repository) = developer.live(platform, "old").await;
     let before = repository.remote_ref(&project, "refs/heads/main").await;
-    let slow =
-        Dockerfile::running("serve").line("ENV GREETING=new").line("RUN [\"/app\", \"pause\", \"4000\"]");
+    let slow = Dockerfile::building("pause 4000").line("ENV GREETING=new");
     repository.commit(&Source::of(&slow)).await;
     let push = repository.start_push(&project, &["main"]);
     push.says("building slowly").await;
