@@ -33,7 +33,7 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// Starts one within the directory `parent`.
-    pub(crate) async fn start(parent: &Path, engine: Engine, binaries: PathBuf, more: &str) -> Result<Self> {
+    pub(crate) async fn start(parent: &Path, engine: Engine, binaries: PathBuf) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("d-").tempdir_in(parent)?;
         let layout = Layout::within(dir.path(), binaries);
         fs::create_dir_all(&layout.state)?;
