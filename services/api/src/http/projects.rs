@@ -99,12 +99,12 @@ pub(crate) struct NewProject {
     #[schema(value_type = String, pattern = "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", example = "shop")]
     slug: Slug,
     /// The branch whose pushes are built: main when absent.
-    #[schema(value_type = Option<String>, max_length = 200)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
     deploy_branch: Option<Branch>,
     /// Whether a push deploys: true when absent.
     auto_deploy: Option<bool>,
     /// An HTTP path that must answer before traffic moves.
-    #[schema(value_type = Option<String>, max_length = 200)]
+    #[schema(value_type = Option<String>, max_length = 200, pattern = "^(/[!-~]*)?$")]
     health_path: Option<HealthPath>,
 }
 
@@ -220,11 +220,11 @@ pub(crate) async fn read(State(app): State<App>, project: Authorized<Read>) -> R
 pub(crate) struct ProjectChange {
     #[schema(value_type = Option<String>, pattern = "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
     slug: Option<Slug>,
-    #[schema(value_type = Option<String>, max_length = 200)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
     deploy_branch: Option<Branch>,
     auto_deploy: Option<bool>,
     /// Empty = none.
-    #[schema(value_type = Option<String>, max_length = 200)]
+    #[schema(value_type = Option<String>, max_length = 200, pattern = "^(/[!-~]*)?$")]
     health_path: Option<HealthPath>,
 }
 

@@ -1,4 +1,5 @@
 //! The api as its clients see it: the real router and database behind a real socket, fake neighbours.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod access;
 mod accounts;
