@@ -11,6 +11,7 @@ mod fakes;
 mod harness;
 mod idempotency;
 mod limits;
+mod log;
 mod openapi;
 mod projects;
 mod schema;
