@@ -7,6 +7,7 @@ mod api;
 mod app;
 mod binaries;
 mod config;
+mod database;
 mod developer;
 mod engine;
 mod eventually;

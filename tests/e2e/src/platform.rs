@@ -8,7 +8,6 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use paastech_runtime::secrets::SecretFiles;
-use paastech_testkit::{POSTGRES, ThrowAwayDatabase, postgres_url};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{sync::Mutex, time::Instant};
@@ -19,6 +18,7 @@ use crate::{
     api::PASSWORD,
     binaries,
     config::{self, Ports},
+    database::ThrowAwayDatabase,
     engine::Engine,
     process::{self, Process},
     web::Site,
@@ -27,6 +27,8 @@ use crate::{
 const ENGINE_SOCKET: &str = "/var/run/docker.sock";
 const ADMINISTRATOR: &str = "root@example.org";
 const READY_PATIENCE: Duration = Duration::from_secs(30);
+/// For processes whose parents have ended.
+const LEFT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is special about an installation.
 #[derive(Debug, Clone, Copy, Default)]
@@ -93,7 +95,7 @@ impl Platform {
             min_free_mib: setup.min_free_mib,
         };
         let database = match shape {
-            Shape::Services => Some(database().await?),
+            Shape::Services => Some(ThrowAwayDatabase::create().await?),
             Shape::Embedded | Shape::PomegranateOutside => None,
         };
         let api = Api::new(place.ports.api)?;
@@ -228,6 +230,17 @@ impl Platform {
         }
     }
 
+    /// Ends every program as an operator does, and starts them again.
+    pub(crate) async fn cycle(&self) {
+        for process in self.processes.lock().await.iter_mut() {
+            process.stop().await.expect("a program ends by SIGTERM");
+        }
+        for process in self.processes.lock().await.iter_mut() {
+            process.start().expect("what ran once starts again");
+        }
+        self.ready().await.expect("ready again");
+    }
+
     /// Somebody new, with an account and a key.
     pub(crate) async fn developer(&self) -> Developer {
         Developer::join(self).await
@@ -238,14 +251,28 @@ impl Platform {
         Site::new(url, self.place.ports.edge).expect("an app has a URL")
     }
 
+    /// What the programs started (git, its hooks) ends with them, or soon after.
+    async fn processes_left(&self) -> Result<()> {
+        let deadline = Instant::now() + LEFT_PATIENCE;
+        loop {
+            let left = process::find(self.dir.path())?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "still running: {left:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Ends the programs and removes everything; fails when something did not end well.
     pub(crate) async fn stop(self) -> Result<()> {
         let mut failures = Vec::new();
         for process in self.processes.lock().await.iter_mut().rev() {
             failures.extend(process.stop().await.err());
         }
+        failures.extend(self.processes_left().await.err());
         failures.extend(self.engine.clean().await.err());
-        if let Some(database) = self.database {
+        if let Some(database) = &self.database {
             failures.extend(database.remove().await.err());
         }
         if self.mounted {
@@ -256,12 +283,6 @@ impl Platform {
         ensure!(failures.is_empty(), "{}", failures.join("\n"));
         Ok(())
     }
-}
-
-async fn database() -> Result<ThrowAwayDatabase> {
-    let server = postgres_url()
-        .with_context(|| format!("{POSTGRES} names no PostgreSQL: `cargo xtask test e2e` starts one"))?;
-    ThrowAwayDatabase::create(&server).await
 }
 
 async fn mount(home: &Path, at: &Path, mib: u32) -> Result<()> {

@@ -30,6 +30,21 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>, home: &Path) -> Comm
     command
 }
 
+/// The command lines of running processes that name something in this directory.
+pub(crate) fn find(directory: &Path) -> Result<Vec<String>> {
+    let directory = directory.to_string_lossy();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        // What has just ended, or is no process, has none.
+        let Ok(line) = fs::read(entry.path().join("cmdline")) else { continue };
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(&*directory) {
+            found.push(line);
+        }
+    }
+    Ok(found)
+}
+
 /// A program of the platform.
 pub(crate) struct Process {
     pub(crate) name: &'static str,

@@ -29,7 +29,7 @@ impl File {
     /// Code that is delivered, not what tests or builds it.
     fn is_product(&self) -> bool {
         let folders = ["services/", "crates/", "cli/", "proto/"];
-        let tests = self.path.contains("/tests/") || self.path.starts_with("crates/testkit/");
+        let tests = self.path.contains("/tests/");
         self.is_rust() && folders.iter().any(|folder| self.path.starts_with(folder)) && !tests
     }
 
@@ -140,8 +140,7 @@ mod tests {
     #[test]
     fn tests_are_no_product() {
         assert!(file("services/api/src/lib.rs", "").is_product());
-        for path in
-            ["services/api/tests/it/main.rs", "crates/testkit/src/lib.rs", "xtask/src/up.rs", "README.md"]
+        for path in ["services/api/tests/it/main.rs", "tests/e2e/src/lib.rs", "xtask/src/up.rs", "README.md"]
         {
             assert!(!file(path, "").is_product(), "{path}");
         }

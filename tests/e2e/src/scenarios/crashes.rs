@@ -46,6 +46,7 @@ async fn killed_in_a_deployment(platform: &Platform, program: &str) {
     let (project, repository) = developer.live(platform, "old").await;
     let late = Dockerfile::running("late 3000").line("ENV GREETING=new");
     let head = repository.commit(&Source::of(&late)).await;
+    let load = project.site.load(2);
     let push: Push = repository.start_push(&project, &["main"]);
     push.says("Deploying as operation").await;
     platform.kill(program).await;
@@ -61,6 +62,10 @@ async fn killed_in_a_deployment(platform: &Platform, program: &str) {
         (platform.engine.containers_of(&project.id).await.ok()?.len() == 1).then_some(())
     })
     .await;
+    let failures = load.stop().await;
+    if platform.shape != Shape::Embedded {
+        assert!(failures.is_empty(), "requests failed, and the proxy never did: {failures:?}");
+    }
     pushes_again(&repository, &project).await;
 }
 
@@ -118,6 +123,18 @@ pub(super) async fn the_ssh_server_is_killed_in_a_build(platform: &Platform) {
 
 pub(super) async fn the_ssh_server_is_killed_in_a_deployment(platform: &Platform) {
     killed_in_a_deployment(platform, SSH).await;
+}
+
+pub(super) async fn a_restart_keeps_what_there_was(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, repository) = developer.live(platform, "old").await;
+    let before = platform.engine.containers_of(&project.id).await.expect("the engine answers");
+    platform.cycle().await;
+    project.comes_to_serve("old", 3).await;
+    let after = platform.engine.containers_of(&project.id).await.expect("the engine answers");
+    assert_eq!(before, after, "the app itself was left alone");
+    assert_eq!(project.operations().await.len(), 2, "nothing was done again, and who was logged in still is");
+    pushes_again(&repository, &project).await;
 }
 
 pub(super) async fn the_proxy_needs_nobody(platform: &Platform) {
