@@ -1,6 +1,6 @@
 //! What every handler can reach.
 
-use std::{ops::Deref, sync::Arc};
+use std::{fs::File, ops::Deref, sync::Arc};
 
 use paastech_db::Database;
 use paastech_proto::{
@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) engine: Engine,
     /// Cancelled when the process begins to stop: streams end.
     pub(crate) stopping: CancellationToken,
+    /// Keeps other processes out of a database in a file.
+    pub(crate) _lock: Option<File>,
 }
 
 impl Deref for App {

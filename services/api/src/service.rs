@@ -1,7 +1,12 @@
 //! Putting the api together, and running it.
 
 use std::{
-    fs::DirBuilder, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc, time::Duration,
+    fs::{DirBuilder, File},
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+    sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -11,6 +16,7 @@ use paastech_proto::{
     pomegranate::pomegranate_client::PomegranateClient,
 };
 use paastech_runtime::{Clock, SecretFiles, Shutdown, Transport};
+use rustix::fs::{FlockOperation, flock};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -60,7 +66,7 @@ impl Service {
             None => None,
         };
         let secrets = SecretFiles::ensure(config.secrets_dir())?;
-        let db = open_database(&config).await?;
+        let (db, lock) = open_database(&config).await?;
         setup::ensure_token(&db, &config.data_dir, &clock).await?;
         let vault = Vault::open(&secrets)?;
         let engine = Engine::new(engine::Parts {
@@ -82,6 +88,7 @@ impl Service {
             passwords: Passwords::new(&config.password).map_err(anyhow::Error::msg)?,
             limiters: Limiters::new(&config.limits),
             stopping: CancellationToken::new(),
+            _lock: lock,
             git: neighbours.git,
             pomegranate: neighbours.pomegranate,
             config,
@@ -139,10 +146,22 @@ impl Service {
 }
 
 /// Migrations are part of the program.
-async fn open_database(config: &Config) -> anyhow::Result<Database> {
+async fn open_database(config: &Config) -> anyhow::Result<(Database, Option<File>)> {
     static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
     let url = config.database_url();
-    Database::open(url.expose(), &MIGRATOR).await.context("the database cannot be opened")
+    let lock = if url.expose().starts_with("sqlite:") { Some(lock(&config.data_dir)?) } else { None };
+    let database = Database::open(url.expose(), &MIGRATOR).await.context("the database cannot be opened")?;
+    Ok((database, lock))
+}
+
+/// A database in a file has one api: it takes every claim in there for a dead process's.
+fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let path = data_dir.join("api.lock");
+    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        anyhow::bail!("another api uses the data directory {}: stop it first", data_dir.display());
+    }
+    Ok(file)
 }
 
 /// Forgets what has expired, each minute.

@@ -68,6 +68,14 @@ fn config() -> Config {
     }
 }
 
+/// The fakes as the service reaches them.
+pub(crate) fn neighbours(fakes: &Fakes) -> Neighbours {
+    Neighbours {
+        git: GitControllerClient::new(in_process(GitControllerServer::new(fakes.clone()))),
+        pomegranate: PomegranateClient::new(in_process(PomegranateServer::new(fakes.clone()))),
+    }
+}
+
 impl Server {
     async fn start(database: &Database, configure: impl Fn(&mut Config)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
@@ -79,10 +87,7 @@ impl Server {
         };
         configure(&mut config);
         let fakes = Fakes::default();
-        let neighbours = Neighbours {
-            git: GitControllerClient::new(in_process(GitControllerServer::new(fakes.clone()))),
-            pomegranate: PomegranateClient::new(in_process(PomegranateServer::new(fakes.clone()))),
-        };
+        let neighbours = neighbours(&fakes);
         let clock = Clock::manual(Clock::system().now_ms());
         let service = Service::build(config.clone(), neighbours, clock.clone()).await.expect("the service");
         let url = format!("http://{}", service.addr());

@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use paastech_api::{Config, Service};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::harness::{PASSWORD, on_each_database};
+use crate::harness::{PASSWORD, neighbours, on_each_database};
 
 #[tokio::test]
 async fn the_setup_token_works_once() {
@@ -38,6 +39,21 @@ async fn root_at_the_socket_is_the_administrator() {
         server.administrator().await;
         let me: serde_json::Value = ask().await.json().await.unwrap();
         assert_eq!(me["role"], "administrator");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_in_a_file_has_one_api() {
+    on_each_database(async |server| {
+        let config = Config { admin_socket: None, ..server.config.clone() };
+        let second = Service::build(config, neighbours(&server.fakes), server.clock.clone()).await;
+        match second {
+            Err(refused) => {
+                assert!(refused.to_string().contains("another api uses the data directory"), "{refused}")
+            }
+            Ok(_) => assert!(!server.config.database.expose().is_empty(), "PostgreSQL takes several"),
+        }
     })
     .await;
 }
