@@ -107,8 +107,8 @@ fn syntax_directives(text: &[u8]) -> Vec<Syntax> {
 }
 
 fn is_usual_frontend(value: &str) -> bool {
-    let name = value.strip_prefix("docker.io/").unwrap_or(value);
-    name.strip_prefix("docker/dockerfile")
+    value
+        .strip_prefix("docker/dockerfile")
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(':') || rest.starts_with('@'))
 }
 
