@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check and every test, in order, each part also alone, with totals at the end.
 
+mod config;
 mod database;
 mod e2e;
 mod fuzz;
@@ -54,6 +55,8 @@ enum Part {
     Sqlite,
     /// Store and service tests on a throw-away PostgreSQL
     Postgres,
+    /// The configuration files in deploy/config
+    Config,
     /// Real git, ssh and containers, against one process and against four
     E2e,
     /// Schemathesis over every route of the API
@@ -74,6 +77,7 @@ impl Part {
             Self::Unit => database::unit(suite, tally).await,
             Self::Sqlite => database::sqlite(suite, tally).await,
             Self::Postgres => database::postgres(suite, tally).await,
+            Self::Config => config::run(suite, tally).await,
             Self::E2e => e2e::run(suite, tally).await,
             Self::Fuzz => fuzz::run(suite, tally).await,
             Self::SshAudit => ssh_audit::run(suite, tally).await,
