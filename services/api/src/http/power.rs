@@ -54,9 +54,10 @@ pub(crate) async fn submit(
 ) -> Result<Reply<OperationView>, Problem> {
     app.limiters.deploy(project.id)?;
     let mut tx = app.db.begin().await?;
-    project::lock(&mut tx, project.id).await?.ok_or_else(Problem::not_found)?;
     let new = NewOperation { project_id: project.id, input, created_by: Some(caller.account) };
     let row = engine::submit(&app.engine, &mut tx, new).await?;
+    // Operations before their project, as the engine takes them: the other way round, the two could block each other.
+    project::lock(&mut tx, project.id).await?.ok_or_else(Problem::not_found)?;
     tx.commit().await?;
     app.engine.wake();
     OperationView::accepted(app, row)

@@ -284,9 +284,11 @@ pub(crate) async fn delete(
     condition.check(&etag(project.version))?;
     let (id, account) = (project.id, project.caller.account);
     let mut tx = app.db.begin().await?;
-    desired::set_state(&mut tx, id, "deleted", app.clock.now_ms()).await?;
     let new = NewOperation { project_id: id, input: Input::Delete, created_by: Some(account) };
     let row = engine::submit(&app.engine, &mut tx, new).await?;
+    if !desired::set_state(&mut tx, id, "deleted", app.clock.now_ms()).await? {
+        return Err(Problem::not_found());
+    }
     tx.commit().await?;
     app.engine.wake();
     OperationView::accepted(&app, row)

@@ -25,7 +25,7 @@ use crate::{
     },
     configuration::{self, Change, Setting},
     engine::{self, Input, NewOperation},
-    store::{project, variable},
+    store::{operation, project, variable},
 };
 
 const MAX_VALUE: usize = 64 * 1024;
@@ -216,6 +216,7 @@ pub(crate) async fn unset(
     apply(&app, &project, &condition, Change::from([(name, None)]), effect).await
 }
 
+/// Asked again when the engine was at the project's operations at the same moment, and the database broke the tie.
 async fn apply(
     app: &App,
     authorized: &Authorized<WriteConfiguration>,
@@ -223,6 +224,29 @@ async fn apply(
     change: Change,
     effect: Effect,
 ) -> Result<Reply<VariablesView>, Problem> {
+    let deploys = effect.deploy.unwrap_or(true);
+    let mut attempts = 0;
+    let (mut view, operation) = loop {
+        match try_apply(app, authorized, condition, change.clone(), deploys).await {
+            Err(refusal) if refusal.is_passing() && attempts < 3 => attempts += 1,
+            other => break other?,
+        }
+    };
+    let version = view.configuration_version;
+    let Some(row) = operation else { return Ok(Reply::ok(view).version(version)) };
+    app.engine.wake();
+    let location = format!("/v1/operations/{}", row.id);
+    view.operation = Some(OperationView::new(app, row)?);
+    Ok(Reply::accepted(location, view).version(version))
+}
+
+async fn try_apply(
+    app: &App,
+    authorized: &Authorized<WriteConfiguration>,
+    condition: &IfMatch,
+    change: Change,
+    deploys: bool,
+) -> Result<(VariablesView, Option<operation::Row>), Problem> {
     let (account, now) = (authorized.caller.account, app.clock.now_ms());
     let mut tx = app.db.begin().await?;
     let project = project::lock(&mut tx, authorized.id).await?.ok_or_else(Problem::not_found)?;
@@ -236,21 +260,16 @@ async fn apply(
     check_size(app, &rows)?;
     let changed = version != project.configuration_version;
     let runs = project.active_release_id.0.is_some() && project.desired_state == "running";
-    let operation = if changed && runs && effect.deploy.unwrap_or(true) {
-        let input = Input::Reconfigure;
-        let new = NewOperation { project_id: project.id, input, created_by: Some(account) };
+    let operation = if changed && runs && deploys {
+        let new =
+            NewOperation { project_id: project.id, input: Input::Reconfigure, created_by: Some(account) };
         Some(engine::submit(&app.engine, &mut tx, new).await?)
     } else {
         None
     };
     tx.commit().await?;
     let items = rows.into_iter().map(VariableView::from).collect();
-    let mut view = VariablesView { items, configuration_version: version, operation: None };
-    let Some(row) = operation else { return Ok(Reply::ok(view).version(version)) };
-    app.engine.wake();
-    let location = format!("/v1/operations/{}", row.id);
-    view.operation = Some(OperationView::new(app, row)?);
-    Ok(Reply::accepted(location, view).version(version))
+    Ok((VariablesView { items, configuration_version: version, operation: None }, operation))
 }
 
 /// Setting a secret, and setting or unsetting over one.
