@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use paastech_runtime::secrets::SecretFiles;
 use serde_json::json;
 use tempfile::TempDir;
@@ -115,7 +115,7 @@ impl Platform {
             Err(error) => {
                 let logs = platform.logs().await;
                 drop(platform.stop().await);
-                Err(error.context(logs))
+                Err(anyhow!("{error:#}\n{logs}"))
             }
         }
     }

@@ -3,7 +3,8 @@
 use std::{pin::Pin, process::ExitCode, sync::Arc};
 
 use anyhow::Result;
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use rustix::process::geteuid;
 use tokio::{
     runtime::{Handle, Runtime},
     sync::OnceCell,
@@ -50,13 +51,16 @@ pub fn run(shape: Shape) -> ExitCode {
 
 fn trial(shape: Shape, scenario: Scenario, common: Arc<Shared>, handle: Handle) -> Trial {
     let name = format!("{shape}::{}", scenario.name);
-    Trial::test(name, move || {
+    Trial::ignorable_test(name, move || {
+        if scenario.own.is_some_and(|setup| setup.disk_mib > 0) && !geteuid().is_root() {
+            return Ok(Completion::ignored_with("only root can mount a small disk"));
+        }
         handle.block_on(async {
             let outcome = match scenario.own {
                 Some(setup) => on_its_own(shape, setup, scenario.run).await,
                 None => shared(shape, &common, scenario.run).await,
             };
-            outcome.map_err(|error| Failed::from(format!("{error:#}")))
+            outcome.map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
         })
     })
 }
