@@ -4,6 +4,7 @@ mod account;
 mod apt;
 mod base_image;
 mod bench;
+mod build_memory;
 mod daemon;
 mod engine;
 mod firewall;

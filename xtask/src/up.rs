@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 
 use crate::{
     account::{self, Account},
-    apt, base_image,
+    apt, base_image, build_memory,
     daemon::Daemon,
     engine, firewall, interrupt,
     layout::Layout,
@@ -72,8 +72,11 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     install::install(&layout, &built, &engine, &options.ports).await?;
     if geteuid().is_root() {
         firewall::load(&options.firewall).await?;
+        build_memory::bound();
     } else {
-        eprintln!("! not root: apps are not kept off this host's own ports (that needs nftables rules)");
+        eprintln!(
+            "! not root: apps are not kept off this host's own ports, and the memory of builds is not bounded"
+        );
     }
     let mut daemon = Daemon::start(&layout, install::identity(&engine)?, options.ports.api()).await?;
     let outcome = serve(&options, &layout, &mut daemon).await;
