@@ -116,6 +116,11 @@ pub(crate) async fn switch(context: &mut Context<'_>) -> Result<Next, Stop> {
     if !desired::activate(&mut tx, context.project, id, now).await? {
         return Err(Stop::Cancelled);
     }
+    if release.reason == "rollback" {
+        // What comes next builds on what was rolled back to, image and configuration alike.
+        let version = release.configuration_version;
+        desired::restore_configuration(&mut tx, context.project, version, release.created_at).await?;
+    }
     release::set_deployed(&mut tx, &release.id, now).await?;
     tx.commit().await.map_err(DbError::from)?;
     Ok(Next::Go("gate"))

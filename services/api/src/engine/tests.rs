@@ -344,6 +344,27 @@ impl Bench {
         panic!("the operation did not end: {:?}", self.row(row).await);
     }
 
+    /// Sets another configuration, as if at that time.
+    async fn configure(&self, at: i64) {
+        let mut tx = self.tx().await;
+        sqlx::query(
+            "INSERT INTO configuration (project_id, version, created_at) \
+             SELECT $1, COALESCE(MAX(version), 0) + 1, $2 FROM configuration WHERE project_id = $3",
+        )
+        .bind(self.project.to_string())
+        .bind(at)
+        .bind(self.project.to_string())
+        .execute(&mut *tx)
+        .await
+        .expect("a configuration");
+        sqlx::query("UPDATE project SET configuration_version = (SELECT MAX(version) FROM configuration) WHERE id = $1")
+            .bind(self.project.to_string())
+            .execute(&mut *tx)
+            .await
+            .expect("set");
+        tx.commit().await.expect("committed");
+    }
+
     async fn project(&self) -> desired::Row {
         desired::get(&mut self.tx().await, self.project).await.expect("read").expect("there")
     }
@@ -395,6 +416,24 @@ async fn the_same_tree_is_built_once() {
     assert_eq!(bench.neighbours.count("start_build"), 1);
     let releases = release::list(&mut bench.tx().await, bench.project, None, 10).await.expect("releases");
     assert_eq!(releases.iter().map(|release| release.seq).collect::<Vec<_>>(), [2, 1]);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_rollback_restores_the_configuration_for_what_comes_next() {
+    let bench = Bench::new().await;
+    bench.start();
+    let first = bench.ended(&bench.deploy("a").await).await;
+    bench.configure(1).await;
+    bench.ended(&bench.submit(Input::Reconfigure).await).await;
+    assert_eq!(bench.project().await.configuration_version, 1);
+    let release = first.release_id.expect("a release");
+    let back = Input::DeployRelease { release, keep_configuration: false };
+    assert_eq!(bench.ended(&bench.submit(back.clone()).await).await.state, "done");
+    assert_eq!(bench.project().await.configuration_version, 0);
+    bench.configure(i64::MAX).await;
+    assert_eq!(bench.ended(&bench.submit(back).await).await.state, "done");
+    assert_eq!(bench.project().await.configuration_version, 2, "what was set meanwhile stays");
     bench.end().await;
 }
 

@@ -58,6 +58,26 @@ pub(crate) async fn activate(
     Ok(done.rows_affected() == 1)
 }
 
+/// Makes an earlier configuration the present one, unless a newer one has been set since `since`.
+pub(crate) async fn restore_configuration(
+    tx: &mut Tx,
+    id: ProjectId,
+    version: i64,
+    since: i64,
+) -> Result<(), DbError> {
+    sqlx::query(
+        "UPDATE project SET configuration_version = $1 WHERE id = $2 AND NOT EXISTS \
+         (SELECT 1 FROM configuration c WHERE c.project_id = $3 AND c.created_at > $4)",
+    )
+    .bind(version)
+    .bind(id.to_string())
+    .bind(id.to_string())
+    .bind(since)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Says what should be of the project. A deleted one stays deleted.
 pub(crate) async fn set_state(tx: &mut Tx, id: ProjectId, state: &str, now: i64) -> Result<bool, DbError> {
     let done = sqlx::query(
