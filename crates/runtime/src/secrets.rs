@@ -146,6 +146,7 @@ mod tests {
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
+            .truncate(false)
             .mode(0o600)
             .open(dir.path().join("kek"))
             .expect("open");
