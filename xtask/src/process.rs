@@ -60,6 +60,19 @@ pub(crate) async fn stdout(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Runs it and returns what it printed, while its errors go where ours go.
+pub(crate) async fn stdout_only(command: &mut Command) -> Result<String> {
+    interrupt::check()?;
+    let child = command.stdout(Stdio::piped()).spawn().with_context(|| cannot_start(command))?;
+    let _registered = child.id().map(interrupt::Registered::new);
+    let output = child.wait_with_output().await?;
+    interrupt::check()?;
+    if !output.status.success() {
+        bail!("{} failed ({})", name(command), output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Runs it with all it says appended to the file `log`; a failure ends with the log's last lines and its path.
 pub(crate) async fn logged(command: &mut Command, log: &Path) -> Result<()> {
     let mut file = File::options().create(true).append(true).read(true).open(log)?;

@@ -1,11 +1,11 @@
 //! `cargo xtask test`: every check and every test, in order, each part also alone, with totals at the end.
 
 mod config;
-mod database;
-mod e2e;
+mod crates;
 mod fuzz;
 mod leftovers;
 mod lints;
+mod programs;
 mod python;
 mod ssh_audit;
 mod suite;
@@ -74,11 +74,11 @@ impl Part {
             Self::Tidy => tidy::run(tally).await,
             Self::Clippy => lints::clippy(tally).await,
             Self::Deny => lints::deny(tally).await,
-            Self::Unit => database::unit(suite, tally).await,
-            Self::Sqlite => database::sqlite(suite, tally).await,
-            Self::Postgres => database::postgres(suite, tally).await,
+            Self::Unit => crates::unit(suite, tally).await,
+            Self::Sqlite => crates::sqlite(suite, tally).await,
+            Self::Postgres => crates::postgres(suite, tally).await,
             Self::Config => config::run(suite, tally).await,
-            Self::E2e => e2e::run(suite, tally).await,
+            Self::E2e => crates::e2e(suite, tally).await,
             Self::Fuzz => fuzz::run(suite, tally).await,
             Self::SshAudit => ssh_audit::run(suite, tally).await,
             Self::Leftovers => leftovers::run(suite, tally).await,

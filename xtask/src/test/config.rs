@@ -14,7 +14,7 @@ use crate::{
 
 /// Has every program check its files: one on its own is paastechd's, one in a folder bears its program's name.
 pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
-    let binaries = suite.binaries().await?;
+    let binaries = suite.programs().await?.binaries.clone();
     let root = paths::workspace().join("deploy").join("config");
     for file in toml_files(&root)? {
         let alone = file.parent() == Some(root.as_path());

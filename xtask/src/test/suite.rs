@@ -1,22 +1,21 @@
 //! What the parts share, made when first asked for: a temporary directory of their own, a PostgreSQL, the binaries.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path, rc::Rc};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::{
     engine::{self, Engine},
     instance::Instance,
-    leftovers, paths,
+    leftovers,
     postgres::Postgres,
-    test::{leftovers::processes, lints::cargo},
+    process,
+    test::{
+        leftovers::processes,
+        programs::{Programs, TestProgram},
+    },
 };
 
 /// One run of the tests.
@@ -27,7 +26,7 @@ pub(crate) struct Suite {
     /// See `instances_before`.
     pub(crate) processes_before: BTreeSet<String>,
     postgres: Option<Postgres>,
-    binaries: Option<PathBuf>,
+    programs: Option<Rc<Programs>>,
 }
 
 impl Suite {
@@ -45,7 +44,7 @@ impl Suite {
             instances_before,
             processes_before: processes()?,
             postgres: None,
-            binaries: None,
+            programs: None,
         })
     }
 
@@ -54,10 +53,14 @@ impl Suite {
         self.temporary.path()
     }
 
-    /// A cargo in the checkout whose tests put their files where leftovers show.
-    pub(crate) fn cargo(&self) -> Command {
-        let mut command = cargo();
-        command.env("TMPDIR", self.temporary.path()).env_remove("PAASTECH_TEST_POSTGRES");
+    /// A program of tests, ready to run as cargo would, its files where leftovers show.
+    pub(crate) fn command(&self, test: &TestProgram) -> Command {
+        let mut command = process::command(&test.executable);
+        command
+            .current_dir(&test.dir)
+            .env("CARGO_MANIFEST_DIR", &test.dir)
+            .env("TMPDIR", self.temporary.path());
+        command.env_remove("PAASTECH_TEST_POSTGRES");
         command
     }
 
@@ -76,24 +79,19 @@ impl Suite {
         Ok(engine)
     }
 
-    /// The directory with the built binaries.
-    pub(crate) async fn binaries(&mut self) -> Result<PathBuf> {
-        if let Some(binaries) = &self.binaries {
-            return Ok(binaries.clone());
+    /// The workspace's programs of tests, and its binaries.
+    pub(crate) async fn programs(&mut self) -> Result<Rc<Programs>> {
+        if let Some(programs) = &self.programs {
+            return Ok(Rc::clone(programs));
         }
-        let mut build = cargo();
-        build.args(["build", "--locked", "--workspace", "--exclude", "xtask", "--bins"]);
-        if !crate::process::status(&mut build).await?.success() {
-            bail!("the build failed: see above");
-        }
-        let binaries = paths::target().join("debug");
-        self.binaries = Some(binaries.clone());
-        Ok(binaries)
+        let programs = Rc::new(Programs::compile().await?);
+        self.programs = Some(Rc::clone(&programs));
+        Ok(programs)
     }
 
     /// A running `paastechd` of the tests' own.
     pub(crate) async fn instance(&mut self) -> Result<Instance> {
-        let (engine, binaries) = (self.engine().await?, self.binaries().await?);
+        let (engine, binaries) = (self.engine().await?, self.programs().await?.binaries.clone());
         Instance::start(self.temporary(), engine, binaries).await
     }
 

@@ -1,16 +1,19 @@
-//! Passed, failed, ignored: the sum over cargo's own totals and our own checks.
+//! Passed, failed, ignored: the sum over the test programs' own totals and our own checks.
 
 use std::{process::Stdio, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
+    time::{sleep, timeout},
 };
 
 use crate::interrupt;
 
-/// After a signal, cargo's children have this long to end.
+/// No program of tests takes longer, unless it hangs.
+const LONGEST: Duration = Duration::from_mins(20);
+/// After a signal, tests have this long to end.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// The totals so far.
@@ -68,23 +71,27 @@ impl Tally {
         Ok(())
     }
 
-    /// Runs `cargo test` and adds its totals. One that ends badly without a failed test is itself a failure.
-    pub(crate) async fn cargo_test(&mut self, name: &str, command: &mut Command) -> Result<()> {
+    /// Runs a program of tests and adds its totals. One that ends badly without a failed test is itself a failure.
+    pub(crate) async fn tests(&mut self, name: &str, command: &mut Command) -> Result<()> {
         interrupt::check()?;
         let failed_before = self.failed();
-        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the tests")?;
+        println!("-- {name}");
         let _registered = child.id().map(interrupt::Registered::new);
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
-        while let Some(line) = lines.next_line().await? {
-            self.read_line(name, &line);
-        }
+        let ended = async {
+            while let Some(line) = lines.next_line().await? {
+                self.read_line(name, &line);
+            }
+            anyhow::Ok(child.wait().await?)
+        };
         let status = tokio::select! {
-            status = child.wait() => status?,
-            () = async { interrupt::wait().await; tokio::time::sleep(GRACE).await } => anyhow::bail!("interrupted"),
+            status = timeout(LONGEST, ended) => status.with_context(|| format!("{name} takes too long"))??,
+            () = async { interrupt::wait().await; sleep(GRACE).await } => bail!("interrupted"),
         };
         interrupt::check()?;
         if !status.success() && self.failed() == failed_before {
-            self.fail(name, &format!("cargo test: {status}"));
+            self.fail(name, &status.to_string());
         }
         Ok(())
     }
@@ -141,7 +148,7 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_fails_without_a_failed_test_is_counted() {
         let mut tally = Tally::default();
-        tally.cargo_test("part", &mut crate::process::argv(["false"])).await.unwrap();
+        tally.tests("part", &mut crate::process::argv(["false"])).await.unwrap();
         assert_eq!(tally.failed(), 1);
     }
 

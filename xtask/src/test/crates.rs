@@ -1,0 +1,50 @@
+//! The workspace's own tests: units, then stores and services on both databases.
+
+use anyhow::Result;
+
+use crate::test::{suite::Suite, tally::Tally};
+
+/// Where the crates are whose tests differ by database.
+const ON_BOTH: [&str; 2] = ["crates/db", "services/api"];
+const E2E: &str = "tests/e2e";
+const POSTGRES: &str = "PAASTECH_TEST_POSTGRES";
+
+/// Tests within the files: no database server, no engine.
+pub(crate) async fn unit(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
+    for test in suite.programs().await?.select(|test| !test.is_integration && !test.is_in(E2E)) {
+        tally.tests(&test.name(), &mut suite.command(&test)).await?;
+    }
+    Ok(())
+}
+
+/// Every service's tests, SQLite where there is a database; some of them need the engine.
+pub(crate) async fn sqlite(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
+    suite.engine().await?;
+    for test in suite.programs().await?.select(|test| test.is_integration && !test.is_in(E2E)) {
+        tally.tests(&test.name(), &mut suite.command(&test)).await?;
+    }
+    Ok(())
+}
+
+/// The database's and the api's tests on PostgreSQL.
+pub(crate) async fn postgres(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
+    let url = suite.postgres().await?;
+    for test in suite.programs().await?.select(|test| ON_BOTH.iter().any(|dir| test.is_in(dir))) {
+        let name = format!("{} on PostgreSQL", test.name());
+        tally.tests(&name, suite.command(&test).env(POSTGRES, &url)).await?;
+    }
+    Ok(())
+}
+
+/// End to end, against the built binaries, the engine, and PostgreSQL.
+pub(crate) async fn e2e(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
+    suite.engine().await?;
+    let url = suite.postgres().await?;
+    let binaries = suite.programs().await?.binaries.clone();
+    for test in suite.programs().await?.select(|test| test.is_in(E2E)) {
+        let mut command = suite.command(&test);
+        command.env(POSTGRES, &url).env("PAASTECH_BIN_DIR", &binaries);
+        tally.tests(&test.name(), &mut command).await?;
+    }
+    Ok(())
+}
