@@ -126,8 +126,8 @@ impl<'a> Line<'a> {
             };
             return Self::Result { passed: number("passed"), ignored: number("ignored") };
         }
-        match line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
-            Some(test) => Self::Failed(test),
+        match line.strip_prefix("test ").and_then(|rest| rest.strip_suffix("... FAILED")) {
+            Some(test) => Self::Failed(test.trim_end()),
             None => Self::Other,
         }
     }
