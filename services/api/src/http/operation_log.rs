@@ -28,7 +28,8 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub(crate) struct LogQuery {
     /// The first line wanted: 1 when absent.
-    from: Option<u64>,
+    #[param(minimum = 0, maximum = 4_294_967_295_i64)]
+    from: Option<u32>,
     /// Whether to wait for more until the operation ends: true when absent.
     follow: Option<bool>,
 }
@@ -47,7 +48,7 @@ pub(crate) async fn log(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = operation.row.id()?;
-    let from = last_event_id(&headers).map_or(query.from.unwrap_or(1), |last| last.saturating_add(1));
+    let from = last_event_id(&headers).map_or(query.from.map_or(1, u64::from), |last| last.saturating_add(1));
     let reader =
         app.engine.logs.reader(id, from).await.map_err(|error| Problem::internal(&error.to_string()))?;
     let follow = query.follow.unwrap_or(true);

@@ -156,6 +156,8 @@ pub(crate) async fn stats(
     Ok(Reply::ok(StatsView { containers: containers.into_iter().map(UsageView::from).collect() }))
 }
 
+const MAX_TAIL: u32 = 100_000;
+
 /// Which lines of an app's log.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -185,11 +187,18 @@ pub(crate) async fn logs(
     Query(query): Query<AppLogQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let (tail, since_ms) = (query.tail.unwrap_or(100), query.since.unwrap_or(0));
+    if tail > MAX_TAIL {
+        return Err(Problem::invalid("tail", format!("must be at most {MAX_TAIL}")));
+    }
+    if since_ms < 0 {
+        return Err(Problem::invalid("since", "must not be negative"));
+    }
     let request = LogsRequest {
         project_id: project.id.to_string(),
         release_id: String::new(),
-        tail: query.tail.unwrap_or(100).min(100_000),
-        since_ms: query.since.unwrap_or(0).max(0),
+        tail,
+        since_ms,
         follow: query.follow.unwrap_or(false),
     };
     let stopping = app.stopping.clone();
