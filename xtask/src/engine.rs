@@ -12,6 +12,7 @@ use ::http::{Method, header::CONTENT_TYPE};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
 use serde::Deserialize;
+use tokio::process::Child;
 
 use crate::{
     apt,
@@ -133,17 +134,27 @@ async fn start(socket: &Path) -> Result<Engine> {
         return Ok(engine);
     }
     let systemd = Path::new("/run/systemd/system").is_dir();
-    if systemd {
+    let mut alone = if systemd {
         process::logged(&mut process::argv(["systemctl", "enable", "--now", "docker.service"]), &log).await?;
+        None
     } else {
-        start_alone(&log)?;
-    }
+        Some(start_alone(&log)?)
+    };
+    let mut restarts = 2;
     let deadline = tokio::time::Instant::now() + START_PATIENCE;
     while tokio::time::Instant::now() < deadline {
         interrupt::check()?;
         if let Some(engine) = ask(socket).await? {
             step.done(&format!("engine {}", engine.version));
             return Ok(engine);
+        }
+        // A killed engine leaves things behind that its next start trips over once.
+        if let Some(engine) = &mut alone
+            && restarts > 0
+            && engine.try_wait()?.is_some()
+        {
+            restarts -= 1;
+            *engine = start_alone(&log)?;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -152,7 +163,7 @@ async fn start(socket: &Path) -> Result<Engine> {
 }
 
 /// In a session of its own: it outlives us and hears nothing of our terminal.
-fn start_alone(log: &Path) -> Result<()> {
+fn start_alone(log: &Path) -> Result<Child> {
     let log = File::options().create(true).append(true).open(log)?;
     // Where we may not, containers have to do with what we have.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(OPEN_FILES), maximum: Some(OPEN_FILES) });
@@ -163,8 +174,7 @@ fn start_alone(log: &Path) -> Result<()> {
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
-        .context("cannot start dockerd")?;
-    Ok(())
+        .context("cannot start dockerd")
 }
 
 fn api_at_least(version: &str, floor: (u32, u32)) -> bool {
