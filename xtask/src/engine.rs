@@ -26,7 +26,7 @@ const SOCKET: &str = "/var/run/docker.sock";
 const API_FLOOR: (u32, u32) = (1, 41);
 /// As its systemd unit has it: containers can get no more than the engine itself.
 const OPEN_FILES: u64 = 1 << 20;
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_PATIENCE: Duration = Duration::from_secs(240);
 
 /// An engine that answers.
 #[derive(Debug, Clone)]
@@ -140,7 +140,7 @@ async fn start(socket: &Path) -> Result<Engine> {
     } else {
         Some(start_alone(&log)?)
     };
-    let mut restarts = 2;
+    let mut restarts = 10;
     let deadline = tokio::time::Instant::now() + START_PATIENCE;
     while tokio::time::Instant::now() < deadline {
         interrupt::check()?;
@@ -148,7 +148,7 @@ async fn start(socket: &Path) -> Result<Engine> {
             step.done(&format!("engine {}", engine.version));
             return Ok(engine);
         }
-        // A killed engine leaves things behind that its next start trips over once.
+        // What a killed engine left is cleared a part at each start, and each gives up after 15 s of it.
         if let Some(engine) = &mut alone
             && restarts > 0
             && engine.try_wait()?.is_some()
