@@ -111,7 +111,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         parts.push(Part::Leftovers);
     }
     let start = Instant::now();
-    let mut suite = Suite::new().await?;
+    let mut suite = Suite::new()?;
     let mut tally = Tally::default();
     let outcome = run_parts(&parts, &mut suite, &mut tally).await;
     suite.stop().await?;

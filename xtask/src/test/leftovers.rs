@@ -11,9 +11,9 @@ use crate::{
 
 /// Compares what is there with what was there before.
 pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
-    if let Ok(engine) = engine::find().await {
-        let objects = leftovers::list(&engine, None).await?;
-        let new = objects.iter().filter(|object| !suite.instances_before.contains(&object.instance));
+    if let Some(before) = &suite.instances_before {
+        let objects = leftovers::list(&engine::find().await?, None).await?;
+        let new = objects.iter().filter(|object| !before.contains(&object.instance));
         tally.check("nothing is left in the engine", &new.map(ToString::to_string).collect::<Vec<_>>());
     }
     let new: Vec<String> = processes()?.difference(&suite.processes_before).cloned().collect();

@@ -21,28 +21,24 @@ use crate::{
 /// One run of the tests.
 pub(crate) struct Suite {
     temporary: TempDir,
-    /// The installations that had objects in the engine, and our own processes, before anything ran.
-    pub(crate) instances_before: BTreeSet<String>,
-    /// See `instances_before`.
+    /// Our own processes before anything ran.
     pub(crate) processes_before: BTreeSet<String>,
+    /// The installations that had objects in the engine before we used it; `None` while we have not.
+    pub(crate) instances_before: Option<BTreeSet<String>>,
     postgres: Option<Postgres>,
     programs: Option<Rc<Programs>>,
 }
 
 impl Suite {
     /// Looks at what is there, so that what is new at the end is a leftover.
-    pub(crate) async fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         // The system's own directory, for short paths: a Unix socket's has 107 bytes.
         let temporary = tempfile::Builder::new().prefix("pt-test-").tempdir()?;
         fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o1777))?;
-        let instances_before = match engine::find().await {
-            Ok(engine) => leftovers::instances(&engine).await?,
-            Err(_) => BTreeSet::new(),
-        };
         Ok(Self {
             temporary,
-            instances_before,
             processes_before: processes()?,
+            instances_before: None,
             postgres: None,
             programs: None,
         })
@@ -72,9 +68,12 @@ impl Suite {
         Ok(self.postgres.as_ref().map(Postgres::url).unwrap_or_default())
     }
 
-    /// An engine with the base image.
-    pub(crate) async fn engine(&self) -> Result<Engine> {
+    /// An engine with the base image; every use of it is through here, so that what was there before is known.
+    pub(crate) async fn engine(&mut self) -> Result<Engine> {
         let engine = engine::ensure().await?;
+        if self.instances_before.is_none() {
+            self.instances_before = Some(leftovers::instances(&engine).await?);
+        }
         crate::base_image::ensure(&engine).await?;
         Ok(engine)
     }
