@@ -5,11 +5,13 @@
 
 mod host;
 mod object;
+mod prefix;
 mod route;
 mod sign;
 
 pub use host::HostName;
 pub use object::{ObjectKind, ObjectLabels};
+pub use prefix::image_prefix;
 pub use route::{RouteLabels, router_name};
 pub use sign::{InvalidKey, LabelKey};
 

@@ -7,9 +7,10 @@ use bollard::{
     models::{ContainerInspectResponse, ImageInspect, NetworkCreateRequest, VolumeCreateRequest},
     query_parameters::{ListContainersOptions, RemoveContainerOptions},
 };
-use paastech_labels::{LabelKey, ObjectKind, ObjectLabels, RouteLabels, instance_selector, names};
+use paastech_labels::{
+    LabelKey, ObjectKind, ObjectLabels, RouteLabels, image_prefix, instance_selector, names,
+};
 use paastech_types::{ProjectId, ReleaseId};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::error::{Error, is_absent};
@@ -25,8 +26,8 @@ pub(crate) struct Engine {
     pub(crate) instance: String,
     /// Signs labels.
     pub(crate) key: LabelKey,
-    /// The first digits of a hash of the installation: what names begin with.
-    pub(crate) short: String,
+    /// What the names of this installation's things begin with.
+    pub(crate) prefix: String,
     making: Mutex<()>,
 }
 
@@ -54,8 +55,8 @@ pub(crate) fn container_name(project: ProjectId, release: ReleaseId, ordinal: u3
 impl Engine {
     /// Connects at the first use.
     pub(crate) fn new(socket: PathBuf, instance: String, key: LabelKey) -> Self {
-        let short = hex::encode(&Sha256::digest(instance.as_bytes())[..4]);
-        Self { socket, docker: OnceCell::new(), instance, key, short, making: Mutex::new(()) }
+        let prefix = image_prefix(&instance);
+        Self { socket, docker: OnceCell::new(), instance, key, prefix, making: Mutex::new(()) }
     }
 
     /// The client, speaking a version that the engine knows.
@@ -71,12 +72,12 @@ impl Engine {
 
     /// The bridge that this installation's apps are on; also the name of its interface.
     pub(crate) fn network(&self) -> String {
-        format!("pt-{}", self.short)
+        self.prefix.clone()
     }
 
     /// What the references of a project's images begin with. The tag is random and shown to no tenant.
     pub(crate) fn repository(&self, project: ProjectId) -> String {
-        format!("pt-{}/{project}", self.short)
+        format!("{}/{project}", self.prefix)
     }
 
     /// Makes the bridge: its containers reach the world and the host reaches them, but not they each other.

@@ -46,7 +46,7 @@ pub(crate) fn gate_volume(project: ProjectId, release: ReleaseId) -> String {
 
 /// Its name tells its content, so that a newer probe gets a volume of its own.
 fn probe_volume(engine: &Engine) -> String {
-    format!("pt-{}-probe-{}", engine.short, hex::encode(&Sha256::digest(PROBE)[..4]))
+    format!("{}-probe-{}", engine.prefix, hex::encode(&Sha256::digest(PROBE)[..4]))
 }
 
 fn mount(volume: String, target: &str, read_only: bool) -> Mount {
@@ -178,7 +178,7 @@ impl<'a> Holder<'a> {
             host_config: Some(HostConfig { mounts: Some(vec![mount]), ..HostConfig::default() }),
             ..ContainerCreateBody::default()
         };
-        let name = format!("pt-{}-holder-{}", engine.short, Uuid::new_v4().simple());
+        let name = format!("{}-holder-{}", engine.prefix, Uuid::new_v4().simple());
         let options = CreateContainerOptions { name: Some(name), ..CreateContainerOptions::default() };
         let id = engine.docker().await?.create_container(Some(options), body).await?.id;
         Ok(Self { engine, id })

@@ -52,7 +52,7 @@ pub(crate) async fn project(engine: &Engine, project: ProjectId, grace_seconds: 
 
 /// The images built here, of one project when it is given.
 pub(crate) async fn images(engine: &Engine, project: Option<ProjectId>) -> Result<Vec<OwnImage>, Error> {
-    let prefix = format!("pt-{}/", engine.short);
+    let prefix = format!("{}/", engine.prefix);
     let options = ListImagesOptions {
         filters: Some([("reference".to_owned(), vec![format!("{prefix}*")])].into()),
         ..ListImagesOptions::default()

@@ -44,7 +44,7 @@ async fn runnable_image(
     require_non_root: bool,
 ) -> Result<ImageInspect, Error> {
     let reference = &spec.image_reference;
-    let built_here = reference.starts_with(&format!("pt-{}/", engine.short));
+    let built_here = reference.starts_with(&format!("{}/", engine.prefix));
     if built_here && !reference.starts_with(&format!("{}:", engine.repository(spec.project))) {
         return Err(Error::NotFound("image"));
     }

@@ -17,7 +17,7 @@ use bollard::{
     },
 };
 use futures_util::{FutureExt as _, StreamExt as _};
-use paastech_labels::{LabelKey, instance_selector};
+use paastech_labels::{LabelKey, image_prefix, instance_selector};
 use paastech_proto::pomegranate::{
     self as proto, BuildOutcome, BuildResult, follow_build_response::Event,
     pomegranate_client::PomegranateClient, put_source_request::Part, start_build_request::Method,
@@ -298,6 +298,5 @@ async fn remove_everything(docker: &Docker, instance: &str) {
 
 /// What an installation's image references begin with.
 pub(crate) fn repository(instance: &str) -> String {
-    use sha2::{Digest as _, Sha256};
-    format!("pt-{}/", hex::encode(&Sha256::digest(instance.as_bytes())[..4]))
+    format!("{}/", image_prefix(instance))
 }
