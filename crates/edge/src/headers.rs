@@ -6,10 +6,11 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{self, CONNECTION, COOKIE, HOST, TE, UPGRADE},
 };
+use paastech_labels::EDGE_ANSWER;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// On answers of our own making only, so that an app's 404 is told from "no such host".
-pub(crate) const OURS: HeaderName = HeaderName::from_static("x-paastech-edge");
+/// On answers of our own making only.
+pub(crate) const OURS: HeaderName = HeaderName::from_static(EDGE_ANSWER);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

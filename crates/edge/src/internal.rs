@@ -4,26 +4,19 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use hyper::body::Incoming;
-use serde::Serialize;
+use paastech_labels::Routes;
 
 use crate::{
     RouteTable,
     accept::{ClientConnection, Handler},
     body::Download,
     synced::Synced,
-    table::Route,
 };
 
 /// Answers the platform.
 pub(crate) struct Internal {
     pub(crate) table: Arc<RouteTable>,
     pub(crate) synced: Synced,
-}
-
-#[derive(Serialize)]
-struct Routes {
-    routes: Vec<Route>,
-    draining: Vec<Route>,
 }
 
 impl Handler for Internal {

@@ -23,4 +23,4 @@ mod tunnel;
 pub use config::{EdgeConfig, Limits, Timeouts};
 pub use edge::Edge;
 pub use error::EdgeError;
-pub use table::{Replica, Route, RouteTable};
+pub use table::{Replica, RouteTable};

@@ -11,9 +11,8 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use paastech_labels::HostName;
+use paastech_labels::{HostName, Route};
 use paastech_types::{ProjectId, ReleaseId};
-use serde::Serialize;
 
 use crate::server::{InFlight, Server};
 
@@ -32,23 +31,6 @@ pub struct Replica {
     pub hosts: Vec<HostName>,
     /// Where it answers, when traffic may go there.
     pub ready: Option<SocketAddr>,
-}
-
-/// What the internal address tells about one release on one host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Route {
-    /// The name clients use.
-    pub host: String,
-    /// The project's id.
-    pub project: String,
-    /// The release's id.
-    pub release: String,
-    /// The release's number.
-    pub seq: i64,
-    /// Containers that take traffic.
-    pub servers: usize,
-    /// Requests and tunnels that have not ended.
-    pub in_flight: usize,
 }
 
 /// The live routing table.
@@ -194,8 +176,8 @@ fn describe(host: &HostName, servers: &[Arc<Server>]) -> Route {
     let first = &servers[0];
     Route {
         host: host.to_string(),
-        project: first.project.to_string(),
-        release: first.release.to_string(),
+        project: first.project,
+        release: first.release,
         seq: first.seq,
         servers: servers.len(),
         in_flight: servers.iter().map(|server| server.in_flight()).sum(),

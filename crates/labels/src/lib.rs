@@ -6,12 +6,14 @@
 mod host;
 mod object;
 mod prefix;
+mod proxy;
 mod route;
 mod sign;
 
 pub use host::HostName;
 pub use object::{ObjectKind, ObjectLabels};
 pub use prefix::image_prefix;
+pub use proxy::{EDGE_ANSWER, Route, Routes};
 pub use route::{RouteLabels, router_name};
 pub use sign::{InvalidKey, LabelKey};
 
