@@ -10,6 +10,7 @@ mod error;
 mod fence;
 mod lines;
 mod logs;
+mod proxy;
 mod release;
 mod request;
 mod service;

@@ -176,10 +176,8 @@ impl State {
     async fn confirm_release(&self, request: proto::ConfirmReleaseRequest) -> Result<u32, Error> {
         let (project, release) = release_of(&request.project_id, &request.release_id)?;
         let containers = self.release(project, release).await?;
-        let servers = u32::try_from(containers.len()).unwrap_or(u32::MAX);
         let timeout = self.wait(request.timeout_seconds);
-        let status = confirm::confirm(&self.config.proxy, &containers[0].labels, servers, timeout).await?;
-        Ok(status.into())
+        Ok(confirm::confirm(&self.engine, &self.config.proxy, &containers, timeout).await?.into())
     }
 
     async fn stop_release(&self, request: proto::StopReleaseRequest) -> Result<(), Error> {

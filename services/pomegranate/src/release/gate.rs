@@ -61,12 +61,15 @@ pub(crate) async fn set_restart(
 }
 
 async fn until_healthy(engine: &Engine, container: &Owned) -> Result<(), Error> {
-    loop {
-        let found = engine.inspect(&container.id).await?.ok_or(Error::NotFound("release"))?;
-        let health = found.state.and_then(|state| state.health).and_then(|health| health.status);
-        if health == Some(HealthStatusEnum::HEALTHY) {
-            return Ok(());
-        }
+    while !is_healthy(engine, container).await? {
         tokio::time::sleep(PAUSE).await;
     }
+    Ok(())
+}
+
+/// Whether the engine finds a container healthy now.
+pub(crate) async fn is_healthy(engine: &Engine, container: &Owned) -> Result<bool, Error> {
+    let found = engine.inspect(&container.id).await?.ok_or(Error::NotFound("release"))?;
+    let health = found.state.and_then(|state| state.health).and_then(|health| health.status);
+    Ok(health == Some(HealthStatusEnum::HEALTHY))
 }
