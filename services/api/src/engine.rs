@@ -51,7 +51,7 @@ pub struct EngineConfig {
     pub ready_timeout_seconds: u32,
     /// From an open gate until the proxy routes.
     pub confirm_timeout_seconds: u32,
-    /// How long the old release still serves what it has begun, before SIGTERM.
+    /// The longest that the old release still serves what it has begun, before SIGTERM.
     pub drain_seconds: u32,
     /// From SIGTERM to SIGKILL.
     pub stop_grace_seconds: u32,
@@ -67,7 +67,7 @@ impl Default for EngineConfig {
             build_timeout_seconds: 900,
             ready_timeout_seconds: 60,
             confirm_timeout_seconds: 30,
-            drain_seconds: 5,
+            drain_seconds: 30,
             stop_grace_seconds: 10,
             ref_scan_seconds: 30,
         }

@@ -34,7 +34,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Builds.
     pub build: BuildConfig,
-    /// The proxy that `ConfirmRelease` asks.
+    /// The proxy that is asked what it routes.
     pub proxy: ProxyConfig,
 }
 
@@ -64,7 +64,7 @@ pub struct BuildConfig {
     pub concurrency: usize,
 }
 
-/// The proxy that `ConfirmRelease` asks; without addresses it only looks at the containers.
+/// The proxy that `ConfirmRelease` and `RemoveRelease` ask; without addresses they only look at the containers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProxyConfig {

@@ -24,7 +24,7 @@ use crate::{
     logs,
     release::{
         await_ready::{self, Readiness},
-        gate, remove,
+        drain, gate, remove,
         spec::ReleaseSpec,
         start, stop,
     },
@@ -192,6 +192,11 @@ impl State {
     async fn remove_release(&self, request: proto::RemoveReleaseRequest) -> Result<(), Error> {
         let scope = request::scope(request.scope)?;
         let release: ReleaseId = request::id(&request.release_id, "release_id")?;
+        self.fences.check(scope)?;
+        let containers = self.engine.release(scope.project, release).await?;
+        // Nothing is changed yet, so nobody else's turn has to wait for it.
+        let limit = Duration::from_secs(request.drain_seconds.min(MAX_WAIT).into());
+        drain::drain(self.config.proxy.internal, &containers, limit).await?;
         let _turn = self.fences.enter(scope).await?;
         let containers = self.engine.release(scope.project, release).await?;
         let grace = self.grace(request.grace_seconds);

@@ -56,7 +56,8 @@ async fn clear(context: &mut Context<'_>) -> Result<Next, Stop> {
         context.say("It is running already").await?;
         return Ok(Next::Done);
     }
-    let request = RemoveReleaseRequest { scope: context.scope().await?, release_id, grace_seconds: 1 };
+    let scope = context.scope().await?;
+    let request = RemoveReleaseRequest { scope, release_id, grace_seconds: 1, drain_seconds: 0 };
     context.engine.pomegranate.clone().remove_release(within(60, request)).await?;
     Ok(Next::Go("start"))
 }

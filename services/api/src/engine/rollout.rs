@@ -1,7 +1,5 @@
 //! The part of a deployment that changes what runs: start, ready, switch, gate, confirm, drain.
 
-use std::time::Duration;
-
 use paastech_db::DbError;
 use paastech_proto::pomegranate::{
     AwaitReleaseRequest, ConfirmReleaseRequest, OpenGateRequest, RemoveReleaseRequest, StartReleaseRequest,
@@ -134,6 +132,12 @@ pub(crate) async fn open_gate(context: &mut Context<'_>) -> Result<Next, Stop> {
 }
 
 pub(crate) async fn confirm(context: &mut Context<'_>) -> Result<Next, Stop> {
+    await_routed(context).await?;
+    Ok(Next::Go("drain"))
+}
+
+/// Waits until the proxy sends the release its traffic.
+async fn await_routed(context: &Context<'_>) -> Result<(), Stop> {
     let release = release(context).await?;
     let seconds = context.engine.config.confirm_timeout_seconds;
     let request = ConfirmReleaseRequest {
@@ -142,10 +146,10 @@ pub(crate) async fn confirm(context: &mut Context<'_>) -> Result<Next, Stop> {
         timeout_seconds: seconds,
     };
     context.engine.pomegranate.clone().confirm_release(within(seconds + 10, request)).await?;
-    Ok(Next::Go("drain"))
+    Ok(())
 }
 
-/// Stops and removes every other release, once it has had time to finish what it had begun.
+/// Stops and removes every other release, once it has had time to finish what it has begun.
 pub(crate) async fn drain(context: &mut Context<'_>) -> Result<Next, Stop> {
     let engine = context.engine;
     let mut tx = engine.db.read().await?;
@@ -158,12 +162,15 @@ pub(crate) async fn drain(context: &mut Context<'_>) -> Result<Next, Stop> {
     old.dedup();
     old.retain(|id| Some(id) != active.as_ref());
     if !old.is_empty() {
-        tokio::time::sleep(Duration::from_secs(u64::from(engine.config.drain_seconds))).await;
+        // The new one may have died since it was confirmed: then an old one serves again.
+        await_routed(context).await?;
     }
     for release_id in old {
-        let grace_seconds = engine.config.stop_grace_seconds;
-        let request = RemoveReleaseRequest { scope: context.scope().await?, release_id, grace_seconds };
-        engine.pomegranate.clone().remove_release(within(grace_seconds + 30, request)).await?;
+        let (grace_seconds, drain_seconds) = (engine.config.stop_grace_seconds, engine.config.drain_seconds);
+        let scope = context.scope().await?;
+        let request = RemoveReleaseRequest { scope, release_id, grace_seconds, drain_seconds };
+        let call = within(drain_seconds + grace_seconds + 30, request);
+        engine.pomegranate.clone().remove_release(call).await?;
     }
     let now = engine.pomegranate.clone().status(status).await?.into_inner().containers;
     let mut tx = engine.db.begin().await?;
@@ -181,7 +188,8 @@ pub(crate) async fn undo(context: &mut Context<'_>) -> Result<(), Stop> {
     if project.active_release_id.as_deref() == Some(release_id.as_str()) {
         return Ok(());
     }
-    let request = RemoveReleaseRequest { scope: context.scope().await?, release_id, grace_seconds: 1 };
+    let scope = context.scope().await?;
+    let request = RemoveReleaseRequest { scope, release_id, grace_seconds: 1, drain_seconds: 0 };
     context.engine.pomegranate.clone().remove_release(within(60, request)).await?;
     Ok(())
 }

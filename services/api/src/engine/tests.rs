@@ -36,6 +36,10 @@ struct Neighbours {
     failing: Arc<Mutex<Option<(&'static str, usize)>>>,
     never_ready: Arc<Mutex<bool>>,
     build_fails: Arc<Mutex<bool>>,
+    /// The containers there are.
+    running: Arc<Mutex<Vec<pomegranate::Container>>>,
+    /// From this call of `confirm_release` on, so many of them find no route.
+    unrouted: Arc<Mutex<Option<(usize, usize)>>>,
 }
 
 impl Neighbours {
@@ -206,6 +210,10 @@ impl pomegranate_server::Pomegranate for Neighbours {
         _: Request<pomegranate::ConfirmReleaseRequest>,
     ) -> Answer<pomegranate::ConfirmReleaseResponse> {
         self.note("confirm_release")?;
+        let (made, unrouted) = (self.count("confirm_release"), *self.unrouted.lock().expect("unrouted"));
+        if unrouted.is_some_and(|(from, count)| (from..from + count).contains(&made)) {
+            return Err(Status::unavailable("the proxy does not route to the release yet"));
+        }
         Ok(Response::new(pomegranate::ConfirmReleaseResponse { status: 200 }))
     }
     async fn stop_release(
@@ -217,9 +225,11 @@ impl pomegranate_server::Pomegranate for Neighbours {
     }
     async fn remove_release(
         &self,
-        _: Request<pomegranate::RemoveReleaseRequest>,
+        request: Request<pomegranate::RemoveReleaseRequest>,
     ) -> Answer<pomegranate::RemoveReleaseResponse> {
         self.note("remove_release")?;
+        let release = request.into_inner().release_id;
+        self.running.lock().expect("running").retain(|container| container.release_id != release);
         Ok(Response::new(pomegranate::RemoveReleaseResponse {}))
     }
     async fn remove_project(
@@ -236,7 +246,8 @@ impl pomegranate_server::Pomegranate for Neighbours {
         Ok(Response::new(pomegranate::DeleteImageResponse {}))
     }
     async fn status(&self, _: Request<pomegranate::StatusRequest>) -> Answer<pomegranate::StatusResponse> {
-        Ok(Response::new(pomegranate::StatusResponse { containers: Vec::new() }))
+        let containers = self.running.lock().expect("running").clone();
+        Ok(Response::new(pomegranate::StatusResponse { containers }))
     }
     type LogsStream = Answers<pomegranate::LogsResponse>;
     async fn logs(&self, _: Request<pomegranate::LogsRequest>) -> Answer<Self::LogsStream> {
@@ -450,6 +461,23 @@ async fn an_app_that_never_answers_leaves_the_old_release_active() {
     assert_eq!(bench.neighbours.count("remove_release"), 1, "the new containers are taken back");
     let lines = bench.engine.logs.read(ended.id().expect("an id"), 1).await.expect("a log");
     assert!(lines.iter().any(|line| line.text.contains("Traceback")), "{lines:?}");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_old_release_stays_while_the_new_one_has_no_route() {
+    let bench = Bench::new().await;
+    let old = "00000000-0000-7000-8000-00000000000a";
+    bench.neighbours.running.lock().expect("running").push(container(old));
+    // Confirmed once, and dead when the old one is about to go.
+    *bench.neighbours.unrouted.lock().expect("unrouted") = Some((2, 3));
+    bench.start();
+    assert_eq!(bench.ended(&bench.deploy("a").await).await.state, "done");
+    let calls = bench.neighbours.calls.lock().expect("calls").clone();
+    let removed = calls.iter().position(|call| call == "remove_release").expect("it goes in the end");
+    let confirms = calls[..removed].iter().filter(|call| *call == "confirm_release").count();
+    assert_eq!(confirms, 5, "{calls:?}");
+    assert!(bench.neighbours.running.lock().expect("running").is_empty());
     bench.end().await;
 }
 

@@ -14,6 +14,7 @@ fn a_lower_fence_is_refused_also_after_a_restart() {
             scope: Some(proto::Scope { project_id: project.to_string(), fence }),
             release_id: ReleaseId::new().to_string(),
             grace_seconds: 1,
+            drain_seconds: 0,
         };
         world.client.remove_release(remove(5)).await.expect("the first");
         let refused = world.client.remove_release(remove(4)).await.expect_err("refused");

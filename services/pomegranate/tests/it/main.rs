@@ -2,6 +2,7 @@
 
 mod builds;
 mod confirming;
+mod draining;
 mod fences;
 mod observing;
 mod ownership;

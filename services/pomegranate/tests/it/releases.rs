@@ -188,6 +188,7 @@ fn removing_leaves_nothing_and_may_be_repeated() {
             scope: world.scope(2),
             release_id: first.release_id.clone(),
             grace_seconds: 1,
+            drain_seconds: 0,
         };
         for _ in 0..2 {
             world.client.remove_release(remove.clone()).await.expect("removes");

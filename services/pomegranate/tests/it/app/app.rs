@@ -65,6 +65,10 @@ fn serve(address: &str, port: u16) {
             if request.starts_with("GET /crash ") {
                 process::exit(7);
             }
+            if let Some(rest) = request.strip_prefix("GET /slow/") {
+                let seconds = rest.split(' ').next().and_then(|seconds| seconds.parse().ok());
+                thread::sleep(Duration::from_secs(seconds.expect("a number")));
+            }
             let status = if request.starts_with("GET /bad ") { "500 Oops" } else { "200 OK" };
             let body = format!(
                 "caps={} nnp={} seccomp={} greeting={}\n",
