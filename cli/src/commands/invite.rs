@@ -25,9 +25,7 @@ impl Invite {
             Target::Url(url) => url,
             Target::Socket(_) => "URL",
         };
-        context
-            .output
-            .note(&format!("good for one sign-up: paastech signup --api {api} --invitation {token}"));
+        context.output.note(&format!("good for one sign-up: paastech signup {api} --invitation {token}"));
         Ok(())
     }
 }

@@ -32,13 +32,8 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    pub(crate) async fn run(&self, mut global: Global, output: Output) -> Result<()> {
-        if self.url.is_some() {
-            global.api.clone_from(&self.url);
-            global.socket = None;
-        }
-        let context = Context::open(&global, output)?;
-        check_target(&context)?;
+    pub(crate) async fn run(&self, global: &Global, output: Output) -> Result<()> {
+        let context = open_at(self.url.as_ref(), global, output)?;
         let email = match &self.email {
             Some(email) => email.clone(),
             None => prompt::ask("E-mail", "--email ADDRESS")?,
@@ -78,10 +73,13 @@ impl Logout {
 
 /// Make an account, and log in
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  paastech signup --api https://api.example.org --invitation TOKEN\n\n\
+#[command(after_help = "Example:\n  paastech signup https://api.example.org --invitation TOKEN\n\n\
     The first account of an installation, its administrator, takes the token that the first start printed:\n  \
-    paastech signup --api https://api.example.org --setup TOKEN")]
+    paastech signup https://api.example.org --setup TOKEN")]
 pub(crate) struct Signup {
+    /// The API's address [default: the one of the last log-in]
+    #[arg(value_name = "URL")]
+    url: Option<String>,
     /// The account's e-mail address [default: asks]
     #[arg(long)]
     email: Option<String>,
@@ -100,8 +98,8 @@ pub(crate) struct Signup {
 }
 
 impl Signup {
-    pub(crate) async fn run(&self, context: &Context) -> Result<()> {
-        check_target(context)?;
+    pub(crate) async fn run(&self, global: &Global, output: Output) -> Result<()> {
+        let context = open_at(self.url.as_ref(), global, output)?;
         let email = match &self.email {
             Some(email) => email.clone(),
             None => prompt::ask("E-mail", "--email ADDRESS")?,
@@ -122,8 +120,20 @@ impl Signup {
             "/v1/accounts"
         };
         context.client.post_anonymously(path, &body).await?;
-        log_in(context, &email, &password).await
+        log_in(&context, &email, &password).await
     }
+}
+
+/// The API to log in to: the one that was named as the argument, or else as for every command.
+fn open_at(url: Option<&String>, global: &Global, output: Output) -> Result<Context> {
+    let mut global = global.clone();
+    if url.is_some() {
+        global.api = url.cloned();
+        global.socket = None;
+    }
+    let context = Context::open(&global, output)?;
+    check_target(&context)?;
+    Ok(context)
 }
 
 async fn log_in(context: &Context, email: &str, password: &str) -> Result<()> {

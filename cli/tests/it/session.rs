@@ -139,7 +139,6 @@ async fn the_first_account_takes_the_setup_token() {
     .await;
     let arguments = [
         "signup",
-        "--api",
         host.url(),
         "--setup",
         "once",

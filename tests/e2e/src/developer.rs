@@ -25,15 +25,21 @@ pub(crate) struct Developer {
 }
 
 impl Developer {
-    /// Signs up, logs in and adds a key.
-    pub(crate) async fn join(platform: &Platform) -> Self {
+    /// Somebody without an account.
+    pub(crate) fn newcomer(platform: &Platform) -> Self {
         let name = format!("dev-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         let email = format!("{name}@example.org");
-        let body = json!({ "email": email, "name": name, "password": PASSWORD });
-        platform.api.post("/v1/accounts", body).await.ok();
         let home = platform.directory().join(name);
         fs::create_dir_all(home.join(".ssh")).expect("a home");
-        let developer = Self { api: platform.api.log_in(&email).await, email, home };
+        Self { api: platform.api.clone(), email, home }
+    }
+
+    /// Signs up, logs in and adds a key.
+    pub(crate) async fn join(platform: &Platform) -> Self {
+        let mut developer = Self::newcomer(platform);
+        let body = json!({ "email": developer.email, "name": "Dev", "password": PASSWORD });
+        platform.api.post("/v1/accounts", body).await.ok();
+        developer.api = platform.api.log_in(&developer.email).await;
         let public_key = developer.make_key("id_ed25519").await;
         developer.api.post("/v1/ssh-keys", json!({ "name": "laptop", "public_key": public_key })).await.ok();
         developer

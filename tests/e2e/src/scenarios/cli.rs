@@ -14,9 +14,15 @@ impl Developer {
 }
 
 pub(super) async fn a_day_with_the_command_line(platform: &Platform) {
-    let developer = platform.developer().await;
+    let developer = Developer::newcomer(platform);
+    let api = format!("http://{}", platform.api.address);
+    let words = ["signup", &api, "--email", &developer.email, "--name", "Dev", "--password-stdin"];
+    developer.paastech(None, &words, PASSWORD).await.succeeded();
+    developer.paastech(None, &["logout"], "").await.succeeded();
     developer.log_in_with_the_client(platform).await;
     developer.paastech(None, &["whoami"], "").await.succeeded();
+    developer.make_key("id_ed25519").await;
+    developer.paastech(None, &["keys", "add"], "").await.succeeded();
     let keys = developer.paastech(None, &["keys", "list"], "").await.succeeded();
     assert!(keys.contains("laptop"), "{keys}");
     developer.paastech(None, &["keys", "remove", "laptop"], "").await.succeeded();
