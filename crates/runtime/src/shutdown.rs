@@ -13,6 +13,9 @@ use std::{
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// From the cut to the end of the process.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
 /// The life of a process or, in a test, of one composition inside it. Clones share it.
 #[derive(Clone, Default)]
 pub struct Shutdown {
@@ -87,10 +90,15 @@ impl Shutdown {
         self.start_drain();
         self.tasks.close();
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
-            self.cut.cancel();
-            let waited = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;
-            tracing::warn!(clean = waited.is_ok(), "the grace has passed: what was left has been cut");
+            self.cut().await;
         }
+    }
+
+    /// Tells what is left that it is cut, and gives it a moment to clear up.
+    async fn cut(&self) {
+        self.cut.cancel();
+        let waited = tokio::time::timeout(LAST_MOMENT, self.tasks.wait()).await;
+        tracing::warn!(clean = waited.is_ok(), "what was left has been cut");
     }
 
     /// Lives until a signal or a failed task, then drains. The exit code is 1 after a failed task.
@@ -107,8 +115,7 @@ impl Shutdown {
         tokio::select! {
             () = self.stop(grace) => {}
             () = either(&mut interrupt, &mut terminate) => {
-                tracing::warn!("second signal: cut");
-                self.cut.cancel();
+                self.cut().await;
                 return Ok(ExitCode::FAILURE);
             }
         }

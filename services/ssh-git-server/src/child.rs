@@ -36,10 +36,7 @@ const PUSH_SETTINGS: [&str; 6] = [
 const ALLOCATION: &str = "256m";
 /// What a pack's index and its bases may add to it on disk.
 const PACK_SLACK: u64 = 256 << 20;
-/// How long git may take to end by itself, its client or its hook having gone. A signal that meets git while it
-/// removes its quarantine would make it leave the rest.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How long git may take to clean up after SIGTERM.
+/// How long git may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What a push's hooks need to find their way back.
@@ -78,8 +75,7 @@ pub(crate) fn spawn(paths: &Paths, plan: &Plan<'_>) -> io::Result<Child> {
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
+        .stderr(Stdio::piped());
     if let Some(protocol) = plan.git_protocol {
         command.env("GIT_PROTOCOL", protocol);
     }
@@ -117,16 +113,10 @@ impl Killer {
         Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
     }
 
-    /// Waits for git to end, asks it to, then ends it. Only while the child has not been waited for.
+    /// Asks git to end, then ends it. Only while the child has not been waited for.
     pub(crate) async fn end(&self) {
-        tokio::time::sleep(PATIENCE).await;
         self.signal(Signal::TERM);
         tokio::time::sleep(GRACE).await;
-        self.kill();
-    }
-
-    /// Ends it now.
-    pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
     }
 

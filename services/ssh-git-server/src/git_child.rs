@@ -52,7 +52,7 @@ pub(crate) fn run() -> ExitCode {
 
 fn enter(cage: &Cage) -> io::Result<()> {
     rustix::process::setsid()?;
-    // git removes its quarantine on SIGTERM, which a killed server could no longer ask for.
+    // A killed server could no longer ask for it.
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, 1024)?;

@@ -28,6 +28,8 @@ const IDLE: Duration = Duration::from_secs(60);
 const MAX_PROTOCOL: usize = 64;
 /// How long a refusal waits for the client's window.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// The status of what lies outside the grammar, whatever it is.
+const OUTSIDE: u32 = 128;
 /// How often, and at which distance, the api is told of a push's end.
 const CLOSE_ATTEMPTS: u32 = 20;
 
@@ -49,8 +51,8 @@ pub(crate) async fn run(shared: Arc<Shared>, client: Client, events: Events, wri
     let trace = TraceId::random();
     let span = tracing::info_span!("ssh", account.id = %client.account.id, trace.id = %trace);
     let Client { account, connection, open } = client;
-    let mut session = Session { shared, account, connection, events, writer, git_protocol: None };
-    trace.scope(async { session.serve().await }.instrument(span)).await;
+    let session = Session { shared, account, connection, events, writer, git_protocol: None };
+    trace.scope(session.serve().instrument(span)).await;
     drop(open);
 }
 
@@ -64,12 +66,19 @@ struct Session {
 }
 
 impl Session {
-    async fn serve(&mut self) {
+    async fn serve(mut self) {
+        let Some(status) = self.status().await else { return };
+        let Self { events, writer, .. } = self;
+        // What the client still sends finds nobody then: unread, it would hold up the whole connection.
+        drop(events);
+        drop(tokio::time::timeout(LAST_WORDS, writer.exit(status)).await);
+    }
+
+    /// Does what is asked for; `None` if the client leaves first.
+    async fn status(&mut self) -> Option<u32> {
         loop {
-            let Ok(event) = tokio::time::timeout(IDLE, self.events.next()).await else {
-                return self.writer.exit(1).await;
-            };
-            let status = match event {
+            let Ok(event) = tokio::time::timeout(IDLE, self.events.next()).await else { return Some(1) };
+            return match event {
                 Event::Env { name, value } => {
                     if takes_variable(&name, &value) {
                         self.git_protocol = Some(value);
@@ -77,15 +86,14 @@ impl Session {
                     continue;
                 }
                 Event::Data(_) | Event::Eof => continue,
-                Event::Gone => return,
-                Event::Shell => self.greet().await,
-                Event::Exec(exec) => self.execute(&exec).await,
+                Event::Gone => None,
+                Event::Shell => Some(self.greet().await),
+                Event::Exec(exec) => Some(self.execute(&exec).await),
             };
-            return self.writer.exit(status).await;
         }
     }
 
-    async fn greet(&self) -> u32 {
+    async fn greet(&mut self) -> u32 {
         let name: String = self.account.name.chars().filter(|c| !c.is_control()).collect();
         let text = format!("Hello {name}: your key works. There is no shell here; use git push.\r\n");
         self.say(&text).await;
@@ -95,16 +103,21 @@ impl Session {
     async fn execute(&mut self, exec: &[u8]) -> u32 {
         match command::parse(exec) {
             Ok(command) => self.git(&command).await,
-            Err(Refusal::NotGit) => {
-                self.say("PaaSTech: only git push, fetch and clone are served here.\n").await;
-                128
+            Err(refusal) => {
+                self.refuse(refusal).await;
+                OUTSIDE
             }
-            Err(Refusal::Lfs) => {
+        }
+    }
+
+    async fn refuse(&mut self, refusal: Refusal) {
+        match refusal {
+            Refusal::NotGit => self.say("PaaSTech: only git push, fetch and clone are served here.\n").await,
+            Refusal::Lfs => {
                 self.say("PaaSTech: Git LFS is not supported; commit the files themselves.\n").await;
-                1
             }
-            Err(Refusal::Archive) => self.error("git archive is not served; clone instead").await,
-            Err(Refusal::NoProject) => self.error(NO_PROJECT).await,
+            Refusal::Archive => drop(self.error("git archive is not served; clone instead").await),
+            Refusal::NoProject => drop(self.error(NO_PROJECT).await),
         }
     }
 
@@ -194,15 +207,17 @@ impl Session {
     }
 
     /// Refuses a git client in its own words.
-    async fn error(&self, text: &str) -> u32 {
+    async fn error(&mut self, text: &str) -> u32 {
         let packet = Bytes::from(pktline::error(text));
-        drop(tokio::time::timeout(LAST_WORDS, self.writer.stdout(packet)).await);
+        let said = tokio::time::timeout(LAST_WORDS, self.writer.stdout(packet));
+        self.events.ignore_during(said).await;
         1
     }
 
-    async fn say(&self, text: &str) {
+    async fn say(&mut self, text: &str) {
         let text = Bytes::from(text.to_owned());
-        drop(tokio::time::timeout(LAST_WORDS, self.writer.stderr(text)).await);
+        let said = tokio::time::timeout(LAST_WORDS, self.writer.stderr(text));
+        self.events.ignore_during(said).await;
     }
 }
 

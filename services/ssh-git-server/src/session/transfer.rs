@@ -21,6 +21,10 @@ use crate::{
 
 /// How much of git's output is read at once.
 const BUFFER: usize = 64 * 1024;
+/// How long git may take to end by itself, its client or its hook having gone: then it removes its quarantine, which
+/// a signal makes it leave behind.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Runs a child to its end and gives its exit code.
 pub(super) async fn run(
     shared: &Shared,
@@ -85,12 +89,13 @@ impl Client<'_> {
         self.gone.cancel();
         // A push whose refs may have moved goes on without its client; everything else is over.
         if self.push.is_none_or(Push::lose_client) {
+            sleep(PATIENCE).await;
             self.killer.end().await;
         }
         pending().await
     }
 
-    /// Ends a child that has had its time; never returns.
+    /// Ends a child that has had its time; never returns. A cut takes the client away, which is enough.
     async fn watch_clock(&self, shared: &Shared) {
         let limits = &shared.config.limits;
         let seconds = Duration::from_secs;
@@ -110,12 +115,14 @@ impl Client<'_> {
             () = silent => "nothing was sent",
             () = slow => "the transfer took too long",
             () = sleep(seconds(limits.push_seconds)) => "the push took too long",
-            () = shared.shutdown.cutting() => "the server is stopping",
         };
         tracing::info!(why, "ending a git child");
         if let Some(push) = self.push {
             push.interrupt();
         }
+        // The pusher may still be told why.
+        sleep(PATIENCE).await;
+        self.gone.cancel();
         self.killer.end().await;
         pending().await
     }

@@ -54,6 +54,15 @@ impl Events {
             };
         }
     }
+
+    /// Waits for `work`, or for the client's going; whatever else the client does is read and dropped.
+    pub(crate) async fn ignore_during(&mut self, work: impl Future) {
+        let gone = async { while !matches!(self.next().await, Event::Gone) {} };
+        tokio::select! {
+            _ = work => {}
+            () = gone => {}
+        }
+    }
 }
 
 impl Writer {

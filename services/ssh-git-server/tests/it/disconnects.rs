@@ -1,10 +1,15 @@
 //! Clients that go away, and pushes that meet.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use paastech_ssh_git_server::config::Limits;
+use rustix::process::Signal;
 
-use crate::world::{Started, World, deployed, eventually, processes_on};
+use crate::{
+    client,
+    program::Program,
+    world::{Started, World, deployed, eventually, processes_on},
+};
 
 #[tokio::test]
 async fn a_client_that_leaves_before_the_refs_move_ends_the_push() {
@@ -24,9 +29,7 @@ async fn a_client_that_leaves_before_the_refs_move_ends_the_push() {
     eventually("no git child is left", || processes_on(&path).is_empty()).await;
     world.fake.release();
     assert_eq!(world.tip(&project, "refs/heads/main"), "");
-    let objects = fs::read_dir(path.join("objects")).expect("read").filter_map(Result::ok);
-    let quarantine = |name: &str| name.starts_with("tmp_objdir");
-    assert!(!objects.into_iter().any(|entry| quarantine(&entry.file_name().to_string_lossy())));
+    assert_eq!(quarantines(&path), Vec::<String>::new());
     assert!(world.fake.state().updated.is_empty());
     world.git(&ada, &at, &["push", "paas", "main"]).await.ok();
 }
@@ -160,4 +163,32 @@ async fn a_cut_ends_a_push_that_does_not_end() {
     let path = world.repository(&project);
     eventually("no git child is left", || processes_on(&path).is_empty()).await;
     assert_eq!(world.tip(&project, "refs/heads/main"), "");
+}
+
+#[tokio::test]
+async fn a_second_signal_leaves_nothing_of_a_pack_that_was_arriving() {
+    let mut world = World::start().await;
+    let ada = world.person("ada").await;
+    let project = world.project(&ada, "shop").await;
+    let mut program = Program::start(&mut world).await;
+    let client = client::connect(&world, &ada, client::Config::default()).await;
+    let channel = client.channel_open_session().await.expect("opened");
+    channel.exec(false, "git-receive-pack 'shop'").await.expect("asked");
+    let update = format!("{} {} refs/heads/main\0report-status", "0".repeat(40), "1".repeat(40));
+    let head = format!("{:04x}{update}0000PACK\0\0\0\x02\0\0\x10\0", update.len() + 4);
+    channel.data_bytes(head.into_bytes()).await.expect("sent");
+    let path = world.repository(&project);
+    eventually("the pack arrives", || !quarantines(&path).is_empty()).await;
+    program.signal(Signal::TERM);
+    program.logs("a second signal cuts").await;
+    program.signal(Signal::TERM);
+    program.ends().await;
+    eventually("no git child is left", || processes_on(&path).is_empty()).await;
+    assert_eq!(quarantines(&path), Vec::<String>::new());
+}
+
+fn quarantines(repository: &Path) -> Vec<String> {
+    let objects = fs::read_dir(repository.join("objects")).expect("read").filter_map(Result::ok);
+    let names = objects.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("tmp_objdir")).collect()
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use paastech_ssh_git_server::config::Limits;
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
-use crate::world::{Started, World, eventually};
+use crate::{
+    client,
+    world::{Started, World, eventually},
+};
 
 async fn greeting(port: u16) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
@@ -145,4 +148,53 @@ async fn keys_are_exchanged_again_in_the_middle_of_a_push() {
     clone.env("GIT_SSH_COMMAND", format!("ssh -o RekeyLimit=1M {options}"));
     crate::world::finish(clone).await.ok();
     assert!(std::fs::read(to.join("noise")).expect("cloned") == noise);
+}
+
+#[tokio::test]
+async fn a_client_whose_window_never_opens_keeps_its_git_only_to_the_deadline() {
+    let world =
+        World::with(Limits { receive_seconds: 1, children_per_account: 1, ..Limits::default() }).await;
+    let ada = world.person("ada").await;
+    world.project(&ada, "shop").await;
+    let shut = client::Config { window_size: 0, ..client::Config::default() };
+    let client = client::connect(&world, &ada, shut).await;
+    let mut channel = client.channel_open_session().await.expect("opened");
+    channel.exec(false, "git-upload-pack 'shop'").await.expect("asked");
+    channel.data_bytes(&b"0"[..]).await.expect("sent");
+    client::status(&mut channel).await;
+    world.git(&ada, world.dir.path(), &["ls-remote", &world.url("shop")]).await.ok();
+}
+
+#[tokio::test]
+async fn a_refused_command_with_much_behind_it_does_not_stall_its_connection() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let project = world.project(&ada, "shop").await;
+    let tip = {
+        let repository = git2::Repository::open_bare(world.repository(&project)).expect("a repository");
+        let mut noise = vec![0; 24 << 20];
+        rand::fill(&mut noise[..]);
+        let mut tree = repository.treebuilder(None).expect("a tree");
+        tree.insert("noise", repository.blob(&noise).expect("a blob"), 0o100_644).expect("an entry");
+        let tree = tree.write().and_then(|oid| repository.find_tree(oid)).expect("a tree");
+        let who = git2::Signature::now("Ada", "ada@example.org").expect("a signature");
+        repository.commit(Some("refs/heads/main"), &who, &who, "noise", &tree, &[]).expect("a commit")
+    };
+    // Small packets keep the queue of what is to be sent full.
+    let small = client::Config { maximum_packet_size: 1024, ..client::Config::default() };
+    let client = client::connect(&world, &ada, small).await;
+    let mut clone = client.channel_open_session().await.expect("opened");
+    clone.exec(false, "git-upload-pack 'shop'").await.expect("asked");
+    let want = format!("0032want {tip}\n00000009done\n");
+    clone.data_bytes(want.into_bytes()).await.expect("sent");
+    let cloned = tokio::spawn(async move { client::status(&mut clone).await });
+    for _ in 0..40 {
+        let mut refused = client.channel_open_session().await.expect("opened");
+        refused.exec(false, "ls").await.expect("asked");
+        for _ in 0..32 {
+            refused.data_bytes(&b"more"[..]).await.expect("sent");
+        }
+        assert_eq!(client::status(&mut refused).await, Some(128));
+    }
+    assert_eq!(cloned.await.expect("read"), Some(0));
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use crate::world::{Started, World, eventually, finish, processes_on, program};
+use crate::{
+    client,
+    world::{Started, World, eventually, finish, processes_on, program},
+};
 
 #[tokio::test]
 async fn somebody_elses_project_looks_like_none() {
@@ -56,6 +59,7 @@ async fn an_exec_string_outside_the_grammar_is_refused() {
     }
     for exec in [
         "git-receive-pack '--help'",
+        "git-receive-pack --help",
         "git-upload-pack --help",
         "git-receive-pack '../../etc'",
         "git-receive-pack '/shop/../shop'",
@@ -65,14 +69,28 @@ async fn an_exec_string_outside_the_grammar_is_refused() {
         "git-receive-pack 'sh''op'",
     ] {
         let ran = world.ssh(&ada.key, &[], &[exec]).await;
-        assert_eq!(ran.code, 1, "{exec}: {}", ran.err);
+        assert_eq!(ran.code, 128, "{exec}: {}", ran.err);
         assert!(ran.out.contains("ERR PaaSTech: no such project"), "{exec}: {}", ran.out);
     }
     let lfs = world.ssh(&ada.key, &[], &["git-lfs-authenticate shop.git upload"]).await;
-    assert_eq!(lfs.code, 1);
+    assert_eq!(lfs.code, 128);
     lfs.says("Git LFS is not supported").never_says("not found").never_says("no such");
     let archive = world.ssh(&ada.key, &[], &["git-upload-archive 'shop'"]).await;
-    assert_eq!((archive.code, archive.out.contains("git archive is not served")), (1, true));
+    assert_eq!((archive.code, archive.out.contains("git archive is not served")), (128, true));
+}
+
+#[tokio::test]
+async fn an_exec_string_with_a_nul_is_refused() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    world.project(&ada, "shop").await;
+    let client = client::connect(&world, &ada, client::Config::default()).await;
+    // No program's argument can hold one.
+    for exec in [&b"git-receive-pack 'shop\0'"[..], b"git-receive-pack 'shop'\0", b"\0"] {
+        let mut channel = client.channel_open_session().await.expect("opened");
+        channel.exec(false, exec).await.expect("asked");
+        assert_eq!(client::status(&mut channel).await, Some(128), "{exec:?}");
+    }
 }
 
 #[tokio::test]
