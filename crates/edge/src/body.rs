@@ -40,7 +40,6 @@ struct UploadState {
     idle: Idle,
     /// Bytes that may still come; `None` = no limit.
     left: Option<u64>,
-    taken: bool,
     moved_at: Instant,
     cut: Option<Cut>,
     pulse: Arc<Pulse>,
@@ -51,21 +50,9 @@ impl Upload {
     pub(crate) fn new(inner: Incoming, config: &EdgeConfig, pulse: Arc<Pulse>) -> Self {
         let (limit, idle) = (config.limits.body_bytes, ms(config.timeouts.upload_idle_ms));
         let left = (limit > 0).then_some(limit);
-        let state = UploadState {
-            inner,
-            idle: Idle::new(idle),
-            left,
-            taken: false,
-            moved_at: Instant::now(),
-            cut: None,
-            pulse,
-        };
+        let state =
+            UploadState { inner, idle: Idle::new(idle), left, moved_at: Instant::now(), cut: None, pulse };
         Self(Arc::new(Mutex::new(state)))
-    }
-
-    /// Whether nothing of it has been sent on yet.
-    pub(crate) fn is_whole(&self) -> bool {
-        !self.state().taken
     }
 
     /// When something of it last went on.
@@ -87,7 +74,6 @@ impl UploadState {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let Some(frame) = ready!(self.idle.poll(&mut self.inner, cx)) else { return Poll::Ready(None) };
         let frame = frame?;
-        self.taken = true;
         self.moved_at = Instant::now();
         self.pulse.progress();
         if let (Some(left), Some(data)) = (self.left.as_mut(), frame.data_ref()) {

@@ -44,8 +44,6 @@ pub(crate) struct Proxy {
 enum Failure {
     /// No connection: nothing was sent.
     Connect,
-    /// The connection broke before the answer; of the body nothing was sent.
-    Lost,
     /// Whatever it was, it is the answer.
     Final(StatusCode),
 }
@@ -143,9 +141,7 @@ impl Proxy {
         parts: &Parts,
         upload: &Upload,
     ) -> Result<(Response<Incoming>, InFlight), StatusCode> {
-        let repeatable = parts.method.is_idempotent() && http_body::Body::is_end_stream(upload);
         let mut tried: Vec<Arc<Server>> = Vec::new();
-        let mut repeated = false;
         let mut paused = false;
         loop {
             let in_flight = match self.table.way(host, &tried) {
@@ -168,8 +164,6 @@ impl Proxy {
                     server.avoid();
                     tried.push(Arc::clone(server));
                 }
-                Err(Failure::Lost) if repeatable && !repeated => repeated = true,
-                Err(Failure::Lost) => return Err(StatusCode::BAD_GATEWAY),
                 Err(Failure::Final(status)) => return Err(status),
             }
         }
@@ -203,7 +197,7 @@ impl Proxy {
                 Some(Cut::Idle) => Failure::Final(StatusCode::REQUEST_TIMEOUT),
                 Some(Cut::Lost) => Failure::Final(StatusCode::BAD_REQUEST),
                 None if error.is_connect() => Failure::Connect,
-                None if upload.is_whole() => Failure::Lost,
+                // Some of it may have reached the app, and be what it died of: never again.
                 None => Failure::Final(StatusCode::BAD_GATEWAY),
             });
         }

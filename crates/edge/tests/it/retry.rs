@@ -58,32 +58,31 @@ async fn nothing_but_dead_replicas_is_502_without_internals() {
 }
 
 #[tokio::test]
-async fn what_may_be_repeated_is_repeated_once_when_the_app_breaks_off() {
-    let rig = Rig::start().await;
-    let app = Script::start(&[None, OK]).await;
-    rig.table.apply(&[rig.replica(1, app.addr)]);
-    assert_eq!(rig.get(HOST, "/").await.0, StatusCode::OK);
-    assert_eq!(app.heard().len(), 2);
-    let hopeless = Script::start(&[None]).await;
-    rig.table.apply(&[rig.replica(2, hopeless.addr)]);
-    assert_eq!(rig.get(HOST, "/").await.0, StatusCode::BAD_GATEWAY);
-    assert_eq!(hopeless.heard().len(), 2);
-}
-
-#[tokio::test]
-async fn a_post_is_never_repeated_once_it_was_sent() {
-    for body in ["", "body"] {
+async fn a_request_that_was_sent_is_never_repeated_whatever_its_method() {
+    for (method, body) in [("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", ""), ("POST", "body")] {
         let rig = Rig::start().await;
         let app = Script::start(&[None, OK]).await;
         rig.table.apply(&[rig.replica(1, app.addr)]);
         let length = body.len();
         let request = format!(
-            "POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            "{method} / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         );
         let answer = rig.raw(&request).await;
-        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
-        assert_eq!(app.heard().len(), 1, "{body:?}");
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{method} {body:?}: {answer}");
+        assert_eq!(app.heard().len(), 1, "{method} {body:?}");
     }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_app_has_closed_costs_no_request() {
+    let rig = Rig::start().await;
+    // It says nothing of closing, and closes.
+    let app = Script::start(&[Some("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")]).await;
+    rig.table.apply(&[rig.replica(1, app.addr)]);
+    for _ in 0..5 {
+        assert_eq!(rig.get(HOST, "/").await, (StatusCode::OK, "ok".to_owned()));
+    }
+    assert_eq!(app.heard().len(), 5);
 }
 
 #[tokio::test]
