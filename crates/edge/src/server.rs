@@ -11,7 +11,7 @@ use std::{
 
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioTimer},
 };
 use paastech_labels::HostName;
 use paastech_types::{ProjectId, ReleaseId};
@@ -47,6 +47,7 @@ impl Server {
         connector.set_nodelay(true);
         connector.set_keepalive(Some(Duration::from_secs(60)));
         let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(64)
             .set_host(false)

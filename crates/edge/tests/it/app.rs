@@ -3,7 +3,10 @@
 use std::{
     convert::Infallible,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,6 +33,8 @@ pub(crate) struct App {
     pub(crate) addr: SocketAddr,
     /// `/held` answers once for every permit given.
     pub(crate) gate: Arc<Semaphore>,
+    /// Connections that are open.
+    pub(crate) open: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -38,11 +43,13 @@ impl App {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr = listener.local_addr().expect("an address");
         let gate = Arc::new(Semaphore::new(0));
-        let (name, held) = (name.to_owned(), Arc::clone(&gate));
+        let open = Arc::<AtomicUsize>::default();
+        let (name, held, count) = (name.to_owned(), Arc::clone(&gate), Arc::clone(&open));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (name, held) = (name.clone(), Arc::clone(&held));
+                let (name, held, count) = (name.clone(), Arc::clone(&held), Arc::clone(&count));
+                count.fetch_add(1, Ordering::SeqCst);
                 connections.spawn(async move {
                     let service = service_fn(move |request| {
                         let (name, held) = (name.clone(), Arc::clone(&held));
@@ -52,10 +59,11 @@ impl App {
                         .serve_connection_with_upgrades(TokioIo::new(stream), service)
                         .await
                         .ok();
+                    count.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
-        Self { addr, gate, task }
+        Self { addr, gate, open, task }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Clients and apps that are too slow, too big, or too many.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -57,6 +57,19 @@ async fn an_idle_connection_is_kept_for_a_while_only() {
     stream.write_all(request.as_bytes()).await.expect("still open");
     read_to(&mut stream, "hello").await;
     assert!(closes(&mut stream).await);
+}
+
+#[tokio::test]
+async fn idle_connections_to_an_app_are_not_kept() {
+    let (rig, app) = rig_with_app(|_| {}).await;
+    let requests = (0..8).map(|_| rig.get(HOST, "/held"));
+    let answers = tokio::join!(futures_util::future::join_all(requests), async {
+        eventually("all are in flight", async || rig.in_flight() == 8).await;
+        assert_eq!(app.open.load(Ordering::SeqCst), 8);
+        app.gate.add_permits(8);
+    });
+    assert!(answers.0.iter().all(|(status, _)| *status == StatusCode::OK));
+    eventually("the app has none left", async || app.open.load(Ordering::SeqCst) == 0).await;
 }
 
 #[tokio::test]
