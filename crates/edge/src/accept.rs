@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     EdgeConfig,
     body::Download,
+    config::ms,
     pulse::{Pulse, Watched},
 };
 
@@ -96,14 +97,26 @@ async fn serve_one<H: Handler>(
 ) {
     let pulse = Arc::clone(&client.pulse);
     let io = TokioIo::new(Watched { stream, pulse: Arc::clone(&pulse) });
+    let unanswered = TaskTracker::new();
+    let waiting = unanswered.clone();
     let service = service_fn(move |request| {
         let answer = Arc::clone(&handler).handle(request, Arc::clone(&client));
-        async move { Ok::<_, Infallible>(answer.await) }
+        let waits = waiting.token();
+        async move {
+            let _waits = waits;
+            Ok::<_, Infallible>(answer.await)
+        }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     let mut draining = pin!(shutdown.draining());
     let mut cutting = pin!(shutdown.cutting());
     let mut overdue = pin!(pulse.overdue(&config.timeouts));
+    let mut last = pin!(async {
+        shutdown.draining().await;
+        tokio::time::sleep(ms(config.timeouts.last_answer_ms)).await;
+        unanswered.close();
+        unanswered.wait().await;
+    });
     let mut drained = false;
     loop {
         tokio::select! {
@@ -122,6 +135,10 @@ async fn serve_one<H: Handler>(
             () = &mut draining, if !drained => {
                 drained = true;
                 connection.as_mut().graceful_shutdown();
+            }
+            () = &mut last => {
+                tracing::debug!("an answer that did not end is cut");
+                return;
             }
             () = &mut cutting => return,
         }

@@ -62,6 +62,8 @@ pub struct Timeouts {
     pub response_idle_ms: u64,
     /// While nothing moves in an upgraded connection.
     pub tunnel_idle_ms: u64,
+    /// While stopping: what is left to an answer that has begun, since nobody is let in meanwhile.
+    pub last_answer_ms: u64,
 }
 
 impl Default for EdgeConfig {
@@ -102,6 +104,7 @@ impl Default for Timeouts {
             response_ms: 60_000,
             response_idle_ms: 600_000,
             tunnel_idle_ms: 3_600_000,
+            last_answer_ms: 5_000,
         }
     }
 }

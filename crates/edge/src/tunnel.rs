@@ -18,7 +18,7 @@ pub(crate) struct Tunnel {
     pub(crate) access: Option<Access>,
 }
 
-/// Carries bytes until one side ends it, nothing moves for `idle`, or the shutdown cuts.
+/// Carries bytes until one side ends it, nothing moves for `idle`, or stopping begins: it might never end by itself.
 pub(crate) async fn run(mut tunnel: Tunnel, idle: Duration, shutdown: Shutdown) {
     let ends = async { tokio::try_join!(&mut tunnel.client, &mut tunnel.app) };
     let outcome = tokio::select! {
@@ -28,12 +28,12 @@ pub(crate) async fn run(mut tunnel: Tunnel, idle: Duration, shutdown: Shutdown) 
                 tokio::select! {
                     copied = copy_bidirectional(&mut client, &mut app) => copied.map(|_| "closed").unwrap_or("broken"),
                     () = tunnel.connection.pulse.still(idle) => "idle",
-                    () = shutdown.cutting() => "cut",
+                    () = shutdown.draining() => "stopped",
                 }
             }
             Err(_) => "never begun",
         },
-        () = shutdown.cutting() => "cut",
+        () = shutdown.draining() => "stopped",
     };
     tracing::debug!(outcome, release.id = %tunnel.in_flight.server().release, "a tunnel ended");
     drop(tunnel.access);

@@ -31,6 +31,31 @@ async fn a_drain_refuses_new_connections_and_finishes_what_is_in_flight() {
 }
 
 #[tokio::test]
+async fn an_endless_answer_does_not_hold_up_a_stop() {
+    let rig = Rig::with(|config| config.timeouts.last_answer_ms = 500).await;
+    let app = App::start("a").await;
+    rig.table.apply(&[rig.replica(1, app.addr)]);
+    let addr = rig.addr;
+    let mut endless = rig
+        .open(&format!(
+            "POST /echo HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n"
+        ))
+        .await;
+    read_to(&mut endless, "begun").await;
+    let held = tokio::spawn(async move { rig::get(addr, HOST, "/held").await });
+    eventually("both are in flight", async || rig.in_flight() == 2).await;
+    let (shutdown, began) = (rig.shutdown.clone(), Instant::now());
+    let stopping = tokio::spawn(async move { shutdown.stop(Duration::from_secs(20)).await });
+    assert!(closes(&mut endless).await);
+    assert!(began.elapsed() >= Duration::from_millis(500), "it had its time");
+    eventually("only the other is in flight", async || rig.in_flight() == 1).await;
+    app.gate.add_permits(1);
+    assert_eq!(held.await.expect("ends"), (StatusCode::OK, "held by a".to_owned()), "no answer, no cut");
+    stopping.await.expect("stops");
+    assert!(began.elapsed() < Duration::from_secs(10), "it does not wait out the grace");
+}
+
+#[tokio::test]
 async fn the_end_of_the_grace_cuts_what_is_left() {
     let (rig, app) = (Rig::start().await, App::start("a").await);
     rig.table.apply(&[rig.replica(1, app.addr)]);
