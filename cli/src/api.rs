@@ -19,12 +19,15 @@ pub(crate) struct LogIn {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Account {
+    pub(crate) id: String,
     #[serde(default)]
     pub(crate) email: Option<String>,
     #[serde(default)]
     pub(crate) name: Option<String>,
     #[serde(default)]
     pub(crate) role: Option<String>,
+    #[serde(default)]
+    pub(crate) trusted: bool,
 }
 
 #[derive(Debug, Deserialize)]

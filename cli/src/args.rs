@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    account, completion, create, delete, deploy, invite, keys, logs, open, operations, projects, releases,
-    run, session, settings, status, variables,
+    account, accounts, completion, create, delete, deploy, invite, keys, logs, open, operations, projects,
+    releases, run, session, settings, status, variables,
 };
 
 const EXIT_CODES: &str = "\
@@ -66,6 +66,7 @@ pub(crate) enum Command {
     Whoami(account::Whoami),
     Password(account::Password),
     Invite(invite::Invite),
+    Accounts(accounts::Accounts),
     Keys(keys::Keys),
     #[command(visible_alias = "init")]
     Create(create::Create),

@@ -1,6 +1,7 @@
 //! The commands, one file for each thing they are about.
 
 pub(crate) mod account;
+pub(crate) mod accounts;
 pub(crate) mod completion;
 pub(crate) mod create;
 pub(crate) mod delete;
@@ -37,6 +38,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<()> {
         Command::Whoami(command) => command.run(&open()?).await,
         Command::Password(command) => command.run(&open()?).await,
         Command::Invite(command) => command.run(&open()?).await,
+        Command::Accounts(command) => command.run(&open()?).await,
         Command::Keys(command) => command.run(&open()?).await,
         Command::Create(command) => command.run(&open()?).await,
         Command::Projects(command) => command.run(&open()?).await,

@@ -102,7 +102,8 @@ impl Layout {
         }
     }
 
-    /// The daemon's configuration: a development installation that anybody on this machine may sign up to.
+    /// The daemon's configuration: a development installation that anybody on this machine may sign up
+    /// and push to.
     pub(crate) fn config_text(&self, engine: &Engine, ports: &Ports, tier: Tier) -> String {
         let quoted = |path: &Path| toml::Value::from(path.to_string_lossy().into_owned());
         let (api, ssh, edge) = (ports.api(), ports.ssh(), ports.http());
@@ -110,6 +111,7 @@ impl Layout {
             "# Written by `cargo xtask`: a development installation, on loopback only.\n\
              data_dir = {data}\ndomain = \"localhost\"\n\n\
              [api]\nlisten = \"{api}\"\nsign_up = \"open\"\n\n\
+             [api.builds]\ndockerfile = \"all\"\n\n\
              [api.git]\nhost = \"{host}\"\nport = {port}\n\n\
              [api.limits]\n{limits}\n\
              [ssh]\nlisten = \"{ssh}\"\n\n\
@@ -136,5 +138,7 @@ mod tests {
         let parsed: toml::Table = text.parse().unwrap();
         assert_eq!(parsed["data_dir"].as_str(), Some("/a \"b"));
         assert_eq!(parsed["pomegranate"]["socket"].as_str(), Some("/e.sock"));
+        let builds = &parsed["api"]["builds"];
+        assert_eq!(builds["dockerfile"].as_str(), Some("all"), "who may sign up may push a Dockerfile");
     }
 }
