@@ -13,7 +13,10 @@ use crate::{
     output::Output,
 };
 
-const SYSTEM_SOCKET: &str = "/var/lib/paastech/admin.sock";
+/// Where the system's installation keeps its data.
+const SYSTEM_DATA: &str = "/var/lib/paastech";
+/// Within an installation's data: paastechd's socket, and that of an api with a folder of its own.
+const SOCKETS: [&str; 2] = ["admin.sock", "api/admin.sock"];
 
 /// Where the API is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,8 +91,8 @@ impl fmt::Display for Target {
 }
 
 fn find_socket() -> Option<PathBuf> {
-    let own = environment::data_dir().map(|folder| folder.join("admin.sock"));
-    own.into_iter().chain([PathBuf::from(SYSTEM_SOCKET)]).find(|path| path.exists())
+    let folders = environment::data_dir().into_iter().chain([PathBuf::from(SYSTEM_DATA)]);
+    folders.flat_map(|folder| SOCKETS.map(|socket| folder.join(socket))).find(|path| path.exists())
 }
 
 /// The form under which a log-in is kept: no slash at the end, no `/v1`.
@@ -155,6 +158,19 @@ mod tests {
             Target::unnamed(Some("/x".into()), Output::new(true)).unwrap(),
             Target::Socket("/x".into())
         );
+    }
+
+    #[test]
+    fn the_sockets_of_the_delivered_configurations_are_searched() {
+        let read = |file: &str| -> toml::Table {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config");
+            std::fs::read_to_string(folder.join(file)).unwrap().parse().unwrap()
+        };
+        let searched = SOCKETS.map(|socket| format!("{SYSTEM_DATA}/{socket}"));
+        let embedded = read("embedded.production.toml");
+        assert_eq!(embedded["data_dir"].as_str(), Some(SYSTEM_DATA));
+        let api = read("services.production/paastech-api.toml");
+        assert_eq!(api["admin_socket"].as_str(), Some(searched[1].as_str()));
     }
 
     #[test]

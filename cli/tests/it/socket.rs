@@ -19,10 +19,12 @@ async fn a_named_socket_needs_no_log_in() {
 
 #[tokio::test]
 async fn a_socket_in_the_data_folder_is_found() {
-    let host = Host::start_on_socket(".local/share/paastech/admin.sock", answer).await;
-    let outcome = host.run(&["projects"]).await;
-    assert!(outcome.stdout.contains("shop"), "{outcome:?}");
-    assert!(outcome.stderr.contains("acting as the administrator through"), "{outcome:?}");
+    for path in [".local/share/paastech/admin.sock", ".local/share/paastech/api/admin.sock"] {
+        let host = Host::start_on_socket(path, answer).await;
+        let outcome = host.run(&["projects"]).await;
+        assert!(outcome.stdout.contains("shop"), "{path}: {outcome:?}");
+        assert!(outcome.stderr.contains("acting as the administrator through"), "{path}: {outcome:?}");
+    }
 }
 
 #[tokio::test]
