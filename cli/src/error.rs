@@ -65,9 +65,9 @@ pub(crate) enum Error {
     /// What was asked for was tried and failed.
     #[error("{0}")]
     Failed(String),
-    /// The user stopped following.
-    #[error("stopped following; {goes_on}")]
-    Interrupted { goes_on: String, hint: String },
+    /// An operation is followed no longer, by Ctrl-C or by an error; it needs nobody to follow it.
+    #[error("{why}; operation {operation} goes on")]
+    StoppedFollowing { operation: String, why: String, exit_code: u8 },
     /// Files and terminals.
     #[error("cannot {doing}: {source}")]
     Io { doing: String, source: io::Error },
@@ -102,7 +102,7 @@ impl Error {
             Self::NotLoggedIn { .. } | Self::Refused(_) => 3,
             Self::NotFound(_) => 4,
             Self::Unreachable { .. } => 5,
-            Self::Interrupted { .. } => 130,
+            Self::StoppedFollowing { exit_code, .. } => *exit_code,
             Self::Problem(problem) => match problem.status {
                 401 | 403 => 3,
                 404 => 4,
@@ -122,7 +122,9 @@ impl Error {
         match self {
             Self::Usage { hint, .. } => hint.clone(),
             Self::NotLoggedIn { api } => Some(format!("paastech login {api}")),
-            Self::Interrupted { hint, .. } => Some(hint.clone()),
+            Self::StoppedFollowing { operation, .. } => Some(format!(
+                "paastech operation {operation} --follow shows it again, paastech cancel {operation} stops it"
+            )),
             Self::Unreachable { .. } => {
                 Some("is the server running, and is this its address? --api URL names another".to_owned())
             }

@@ -44,10 +44,11 @@ impl Following {
 /// Shows an operation's log from its start; succeeds if the operation does.
 pub(crate) async fn to_the_end(context: &Context, id: &str) -> Result<()> {
     let body = tokio::select! {
-        body = log_until_ended(context, id) => body?,
-        _ = tokio::signal::ctrl_c() => return Err(Error::Interrupted {
-            goes_on: format!("operation {id} goes on"),
-            hint: format!("paastech operation {id} --follow shows it again, paastech cancel {id} stops it"),
+        body = log_until_ended(context, id) => body.map_err(|error| broken_off(id, error))?,
+        _ = tokio::signal::ctrl_c() => return Err(Error::StoppedFollowing {
+            operation: id.to_owned(),
+            why: "stopped following".to_owned(),
+            exit_code: 130,
         }),
     };
     let operation: Operation = context.client.decode(&body)?;
@@ -58,6 +59,19 @@ pub(crate) async fn to_the_end(context: &Context, id: &str) -> Result<()> {
     }
     let reason = operation.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
     Err(Error::Failed(format!("the {} ended as {}{reason}", operation.kind, operation.state)))
+}
+
+/// Whoever is told that following broke off learns which operation goes on, unless there is none.
+fn broken_off(id: &str, error: Error) -> Error {
+    match error {
+        Error::OutputClosed => error,
+        Error::Problem(problem) if problem.status == 404 => Error::Problem(problem),
+        error => Error::StoppedFollowing {
+            operation: id.to_owned(),
+            why: error.to_string(),
+            exit_code: error.exit_code(),
+        },
+    }
 }
 
 /// The sentence that ends a success.

@@ -101,6 +101,30 @@ async fn ctrl_c_stops_the_following_only() {
 }
 
 #[tokio::test]
+async fn following_that_breaks_off_names_the_operation() {
+    for (refusal, code) in [(503, 5), (500, 1)] {
+        let host = Host::logged_in(move |seen| match seen.call.as_str() {
+            "POST /v1/projects/shop/deployments" => Reply::Json(202, operation("queued")),
+            _ => Reply::problem(refusal, "the api is in trouble"),
+        })
+        .await;
+        let outcome = host.run(&["deploy", "-p", "shop"]).await;
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        let error = "error: the api is in trouble; operation o-1 goes on\n";
+        assert!(outcome.stderr.starts_with(error), "{outcome:?}");
+        assert!(outcome.stderr.contains("paastech operation o-1 --follow"), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn there_is_nothing_to_follow_of_an_operation_that_is_not_there() {
+    let host = Host::logged_in(|_| Reply::problem(404, "there is nothing here")).await;
+    let outcome = host.run(&["operation", "o-1", "--follow"]).await;
+    assert_eq!(outcome.code, Some(4), "{outcome:?}");
+    assert!(!outcome.stderr.contains("goes on"), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn a_rollback_takes_the_release_before_the_active_one() {
     let release = |seq: u64, deployed_at: Option<i64>| {
         json!({ "id": format!("r-{seq}"), "seq": seq, "created_at": 0, "deployed_at": deployed_at,
