@@ -275,7 +275,7 @@ impl Client {
 impl Call<'_> {
     fn is_repeatable(&self) -> bool {
         match self.method {
-            Method::GET | Method::PUT => true,
+            Method::GET => true,
             Method::POST => !self.anonymous,
             _ => false,
         }

@@ -90,6 +90,15 @@ async fn a_post_cut_off_is_sent_again_with_its_key() {
 }
 
 #[tokio::test]
+async fn a_new_password_cut_off_is_not_sent_again() {
+    let host = Host::logged_in(|_| Reply::Cut).await;
+    let folder = host.home.path();
+    let outcome = host.run_with("old\nnew\n", folder, &["password", "--password-stdin"]).await;
+    assert_eq!(outcome.code, Some(5), "{outcome:?}");
+    assert_eq!(host.calls(), ["PUT /v1/account/password"]);
+}
+
+#[tokio::test]
 async fn a_delete_cut_off_is_not_sent_again() {
     let host = Host::logged_in(|seen| match seen.call.as_str() {
         "GET /v1/projects/shop" => Reply::ok(json!({ "id": "i", "slug": "shop" })),
