@@ -51,7 +51,7 @@ enum Command {
     BaseImage,
     /// Brings PaaSTech up on this machine and deploys samples/hello by a real git push
     Up(up::Options),
-    /// Stops the PaaSTech that `up` left running and removes its apps
+    /// Stops the PaaSTech that `up` left running, and removes its apps when asked
     Down(up::DownOptions),
     /// Runs every check and every test
     Test(test::Options),

@@ -51,7 +51,7 @@ pub(crate) async fn deploy(layout: &Layout, account: &Account, ports: &Ports) ->
     Ok(project.url)
 }
 
-/// Pushed before, and its containers are gone: what `down` does.
+/// Pushed before, and its containers are gone: what `down --apps` does.
 async fn deploy_again(account: &Account) -> Result<()> {
     let path = format!("/v1/projects/{SLUG}/deployments");
     let answer = account.call(Method::POST, &path, Some(json!({}))).await?;

@@ -24,7 +24,7 @@ const EXAMPLES: &str = "Examples:\n  \
     cargo xtask up                    # stays in the foreground until Ctrl-C\n  \
     cargo xtask up --exit             # ends once the sample's URL has answered; PaaSTech keeps running\n  \
     cargo xtask up --http-port 8081   # when 8080 is taken\n  \
-    cargo xtask down                  # stops what `up --exit` left running";
+    cargo xtask down                  # stops what `up --exit` left running; apps stay";
 
 /// How to bring PaaSTech up.
 #[derive(Debug, Args)]
@@ -51,9 +51,9 @@ pub(crate) struct Options {
 /// What to stop.
 #[derive(Debug, Args)]
 pub(crate) struct DownOptions {
-    /// Keep the apps running
+    /// Remove this installation's apps too
     #[arg(long)]
-    keep_apps: bool,
+    apps: bool,
     /// The data directory, as given to `up`
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -97,8 +97,10 @@ pub(crate) async fn down(options: DownOptions) -> Result<()> {
     if !Daemon::stop_running(&layout).await? {
         eprintln!("PaaSTech was not running");
     }
-    if !options.keep_apps {
+    if options.apps {
         install::remove_apps(&layout, &engine::find().await?).await?;
+    } else {
+        eprintln!("Apps keep running; `cargo xtask down --apps` removes them.");
     }
     Ok(())
 }
@@ -141,4 +143,23 @@ fn summary(options: &Options, layout: &Layout, account: &Account, url: &str) {
         log = layout.log().display(),
         cli = install::cli_name(layout),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: DownOptions,
+    }
+
+    #[test]
+    fn apps_are_removed_only_when_asked() {
+        assert!(!Line::parse_from(["down"]).options.apps);
+        assert!(Line::parse_from(["down", "--apps"]).options.apps);
+    }
 }
