@@ -1,4 +1,5 @@
-//! What installations of ours have in the engine, told apart by the label `paastech.instance`.
+//! What installations of ours have in the engine: told apart by the label `paastech.instance`, and images, which
+//! bear no label of ours, by what their references begin with.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,12 +8,11 @@ use std::{
 
 use anyhow::{Result, bail};
 use http::{Method, StatusCode};
+use paastech_labels::{image_prefix, names::INSTANCE};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{engine::Engine, http as client};
-
-const INSTANCE: &str = "paastech.instance";
 
 /// The engine's kinds of object, in the order in which they can be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +28,8 @@ enum Kind {
 pub(crate) struct Object {
     kind: Kind,
     id: String,
-    /// The installation it belongs to.
-    pub(crate) instance: String,
+    /// What the names of its installation's things begin with.
+    pub(crate) prefix: String,
 }
 
 impl Object {
@@ -41,7 +41,7 @@ impl Object {
 
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {} of instance {}", self.kind, self.id, self.instance)
+        write!(f, "{:?} {} of installation {}", self.kind, self.id, self.prefix)
     }
 }
 
@@ -54,7 +54,13 @@ struct Listed {
     labels: Option<BTreeMap<String, String>>,
 }
 
-/// Everything that carries the label, or the label with that value.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListedImage {
+    repo_tags: Option<Vec<String>>,
+}
+
+/// Everything of every installation, or of that one.
 pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<Object>> {
     let label = instance.map_or_else(|| INSTANCE.to_owned(), |value| format!("{INSTANCE}={value}"));
     let filters = encode(&json!({ "label": [label] }).to_string());
@@ -63,7 +69,6 @@ pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<
         (Kind::Container, "containers/json?all=true&"),
         (Kind::Network, "networks?"),
         (Kind::Volume, "volumes?"),
-        (Kind::Image, "images/json?"),
     ] {
         let mut value: Value = engine.get(&format!("/{path}filters={filters}")).await?.json()?;
         if kind == Kind::Volume {
@@ -73,15 +78,27 @@ pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<
         objects.extend(listed.unwrap_or_default().into_iter().map(|found| Object {
             kind,
             id: found.id.or(found.name).unwrap_or_default(),
-            instance: found.labels.and_then(|mut labels| labels.remove(INSTANCE)).unwrap_or_default(),
+            prefix: image_prefix(found.labels.unwrap_or_default().get(INSTANCE).map_or("", String::as_str)),
         }));
     }
+    let prefix = instance.map_or_else(|| "pt-*".to_owned(), image_prefix);
+    let filters = encode(&json!({ "reference": [format!("{prefix}/*")] }).to_string());
+    objects.extend(images(engine.get(&format!("/images/json?filters={filters}")).await?.json()?));
     Ok(objects)
 }
 
-/// The installations that have anything in the engine.
-pub(crate) async fn instances(engine: &Engine) -> Result<BTreeSet<String>> {
-    Ok(list(engine, None).await?.into_iter().map(|object| object.instance).collect())
+/// One image for each of its references.
+fn images(listed: Vec<ListedImage>) -> impl Iterator<Item = Object> {
+    listed.into_iter().flat_map(|image| image.repo_tags.unwrap_or_default()).filter_map(|id| {
+        let (prefix, _) = id.split_once('/')?;
+        let prefix = prefix.starts_with("pt-").then(|| prefix.to_owned())?;
+        Some(Object { kind: Kind::Image, id, prefix })
+    })
+}
+
+/// The installations that have anything in the engine, by what their things' names begin with.
+pub(crate) async fn installations(engine: &Engine) -> Result<BTreeSet<String>> {
+    Ok(list(engine, None).await?.into_iter().map(|object| object.prefix).collect())
 }
 
 /// Removes these objects.
@@ -124,8 +141,20 @@ mod tests {
     }
 
     #[test]
+    fn an_image_is_its_installations_by_each_of_its_references() {
+        let listed = json!([
+            { "Id": "sha256:1", "RepoTags": ["pt-ba7816bf/p:a", "pt-ba7816bf/p:b", "other/p:c"], "Labels": null },
+            { "Id": "sha256:2", "RepoTags": null },
+        ]);
+        let objects: Vec<Object> = images(serde_json::from_value(listed).unwrap()).collect();
+        let prefix = image_prefix("abc");
+        let object = |id: &str| Object { kind: Kind::Image, id: id.to_owned(), prefix: prefix.clone() };
+        assert_eq!(objects, [object("pt-ba7816bf/p:a"), object("pt-ba7816bf/p:b")]);
+    }
+
+    #[test]
     fn containers_go_before_what_they_use() {
-        let object = |kind| Object { kind, id: String::new(), instance: String::new() };
+        let object = |kind| Object { kind, id: String::new(), prefix: String::new() };
         let mut objects = [Kind::Image, Kind::Volume, Kind::Network, Kind::Container].map(object);
         objects.sort();
         assert_eq!(

@@ -24,7 +24,7 @@ pub(crate) struct Suite {
     /// Our own processes before anything ran.
     pub(crate) processes_before: BTreeSet<String>,
     /// The installations that had objects in the engine before we used it; `None` while we have not.
-    pub(crate) instances_before: Option<BTreeSet<String>>,
+    pub(crate) installations_before: Option<BTreeSet<String>>,
     postgres: Option<Postgres>,
     programs: Option<Rc<Programs>>,
 }
@@ -36,9 +36,9 @@ impl Suite {
         let temporary = tempfile::Builder::new().prefix("pt-test-").tempdir()?;
         fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o1777))?;
         Ok(Self {
+            processes_before: processes(temporary.path())?,
             temporary,
-            processes_before: processes()?,
-            instances_before: None,
+            installations_before: None,
             postgres: None,
             programs: None,
         })
@@ -71,8 +71,8 @@ impl Suite {
     /// An engine with the base image; every use of it is through here, so that what was there before is known.
     pub(crate) async fn engine(&mut self) -> Result<Engine> {
         let engine = engine::ensure().await?;
-        if self.instances_before.is_none() {
-            self.instances_before = Some(leftovers::instances(&engine).await?);
+        if self.installations_before.is_none() {
+            self.installations_before = Some(leftovers::installations(&engine).await?);
         }
         crate::base_image::ensure(&engine).await?;
         Ok(engine)
