@@ -6,13 +6,13 @@ use paastech_db::{DbError, Tx};
 use paastech_runtime::Secret;
 use paastech_types::{AccountId, DisplayName, EmailAddress};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
     extract::{IfMatch, Json, Path, Query},
     problem::Problem,
-    reply::{Items, PageQuery, Reply, etag},
+    reply::{Items, Reply, etag, page},
 };
 use crate::{
     app::App,
@@ -217,17 +217,33 @@ pub(crate) async fn change_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Which accounts.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AccountQuery {
+    /// How many items at most: 1 to 100, 50 when absent.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Only the one with this e-mail address.
+    #[param(value_type = Option<String>, format = "email")]
+    email: Option<EmailAddress>,
+}
+
 /// List accounts
-#[utoipa::path(get, path = "/v1/accounts", tag = "accounts", params(PageQuery),
+#[utoipa::path(get, path = "/v1/accounts", tag = "accounts", params(AccountQuery),
     extensions(("x-permission" = json!("ManageAccounts"))), responses((status = 200, body = Items<AccountView>)))]
 pub(crate) async fn list(
     State(app): State<App>,
     _: Privileged<ManageAccounts>,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<AccountQuery>,
 ) -> Result<Reply<Items<AccountView>>, Problem> {
-    let page = query.page()?;
+    let page = page(query.limit, query.cursor)?;
+    let email = query.email.map(|email| email.as_str().to_lowercase()).unwrap_or_default();
     let mut tx = app.db.read().await?;
-    let rows = account::list(&mut tx, &page).await?;
+    let rows = account::list(&mut tx, &email, &page).await?;
     Ok(Reply::ok(Items::new(&page, rows, |row| row.id.to_string(), AccountView::from)))
 }
 

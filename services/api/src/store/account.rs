@@ -76,13 +76,13 @@ pub(crate) async fn first_with_role(tx: &mut Tx, role: &str) -> Result<Option<Ro
     Ok(row.bind(role).fetch_optional(&mut **tx).await?)
 }
 
-/// Accounts in the order they were made.
-pub(crate) async fn list(tx: &mut Tx, page: &Page) -> Result<Vec<Row>> {
+/// Accounts in the order they were made; `email`, in lower case, empty = all of them.
+pub(crate) async fn list(tx: &mut Tx, email: &str, page: &Page) -> Result<Vec<Row>> {
     let rows = sqlx::query_as(
-        "SELECT a.*, r.name AS role FROM account a JOIN role r ON r.id = a.role_id WHERE a.id > $1 \
-         ORDER BY a.id LIMIT $2",
+        "SELECT a.*, r.name AS role FROM account a JOIN role r ON r.id = a.role_id \
+         WHERE a.id > $1 AND ($2 = '' OR a.email = $2) ORDER BY a.id LIMIT $3",
     );
-    Ok(rows.bind(&page.after).bind(page.limit).fetch_all(&mut **tx).await?)
+    Ok(rows.bind(&page.after).bind(email).bind(page.limit).fetch_all(&mut **tx).await?)
 }
 
 /// Sets another password hash.

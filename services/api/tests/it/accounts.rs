@@ -115,6 +115,11 @@ async fn an_administrator_lists_and_trusts_accounts() {
         let listed = root.get("/v1/accounts").await.expect(StatusCode::OK).await;
         assert_eq!(listed["items"].as_array().unwrap().len(), 2);
         assert!(!listed.to_string().contains("argon2"), "no hash is shown");
+        let found = root.get("/v1/accounts?email=Ada@Example.org").await.expect(StatusCode::OK).await;
+        assert_eq!(found["items"].as_array().unwrap().len(), 1);
+        assert_eq!(found["items"][0]["id"], id);
+        let nobody = root.get("/v1/accounts?email=eve@example.org").await.expect(StatusCode::OK).await;
+        assert_eq!(nobody, json!({ "items": [] }));
     })
     .await;
 }
