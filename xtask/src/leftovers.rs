@@ -81,9 +81,11 @@ pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<
             prefix: image_prefix(found.labels.unwrap_or_default().get(INSTANCE).map_or("", String::as_str)),
         }));
     }
-    let prefix = instance.map_or_else(|| "pt-*".to_owned(), image_prefix);
-    let filters = encode(&json!({ "reference": [format!("{prefix}/*")] }).to_string());
-    objects.extend(images(engine.get(&format!("/images/json?filters={filters}")).await?.json()?));
+    let filters = encode(&json!({ "reference": ["pt-*/*"] }).to_string());
+    let listed = engine.get(&format!("/images/json?filters={filters}")).await?.json()?;
+    let prefix = instance.map(image_prefix);
+    // One image may be that of several installations.
+    objects.extend(images(listed).filter(|found| prefix.as_ref().is_none_or(|own| *own == found.prefix)));
     Ok(objects)
 }
 

@@ -10,7 +10,7 @@ use bollard::{
         ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
     },
 };
-use sha2::{Digest as _, Sha256};
+use paastech_labels::image_prefix;
 
 /// The engine, seen by one installation.
 pub(crate) struct Engine {
@@ -69,12 +69,13 @@ impl Engine {
 
     /// Images are known by their names: one image may be that of several installations.
     async fn images(&self, project: &str) -> Result<Vec<String>> {
-        let short = hex::encode(&Sha256::digest(self.instance.as_bytes())[..4]);
-        let reference = format!("pt-{short}/{project}");
+        let prefix = image_prefix(&self.instance);
+        let reference = format!("{prefix}/{project}");
         let filters = Some(HashMap::from([("reference".to_owned(), vec![reference])]));
         let options = ListImagesOptions { all: true, filters, ..ListImagesOptions::default() };
         let found = self.docker.list_images(Some(options)).await?;
-        Ok(found.into_iter().flat_map(|image| image.repo_tags).collect())
+        let names = found.into_iter().flat_map(|image| image.repo_tags);
+        Ok(names.filter(|name| name.starts_with(&format!("{prefix}/"))).collect())
     }
 
     /// Everything of one project, by name.
