@@ -145,6 +145,10 @@ async fn run_parts(parts: &[Part], suite: &mut Suite, tally: &mut Tally) -> Resu
         }
         let (passed, failed) = (tally.passed - before.0, tally.failed() - before.1);
         println!("== {name}: {passed} passed, {failed} failed ({})", duration(start.elapsed()));
+        if suite.broken {
+            println!("The tests do not compile: no other part is run.");
+            break;
+        }
     }
     Ok(())
 }

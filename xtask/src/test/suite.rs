@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::{
+    apt,
     engine::{self, Engine},
     instance::Instance,
     leftovers,
@@ -18,6 +19,9 @@ use crate::{
     },
 };
 
+/// What tests start, and Debian's package of each.
+const STARTED: [(&str, &str); 3] = [("git", "git"), ("ssh", "openssh-client"), ("curl", "curl")];
+
 /// One run of the tests.
 pub(crate) struct Suite {
     temporary: TempDir,
@@ -27,6 +31,8 @@ pub(crate) struct Suite {
     pub(crate) installations_before: Option<BTreeSet<String>>,
     postgres: Option<Postgres>,
     programs: Option<Rc<Programs>>,
+    /// Whether the tests were found not to compile: no part can do without them.
+    pub(crate) broken: bool,
 }
 
 impl Suite {
@@ -41,6 +47,7 @@ impl Suite {
             installations_before: None,
             postgres: None,
             programs: None,
+            broken: false,
         })
     }
 
@@ -78,12 +85,17 @@ impl Suite {
         Ok(engine)
     }
 
-    /// The workspace's programs of tests, and its binaries.
+    /// The workspace's programs of tests, and its binaries; what they start is there.
     pub(crate) async fn programs(&mut self) -> Result<Rc<Programs>> {
         if let Some(programs) = &self.programs {
             return Ok(Rc::clone(programs));
         }
-        let programs = Rc::new(Programs::compile().await?);
+        let missing: Vec<&str> =
+            STARTED.iter().filter(|one| !process::exists(one.0)).map(|one| one.1).collect();
+        apt::ensure(&missing, "running the tests").await?;
+        let compiled = Programs::compile().await;
+        self.broken = compiled.is_err();
+        let programs = Rc::new(compiled?);
         self.programs = Some(Rc::clone(&programs));
         Ok(programs)
     }
