@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -91,8 +92,8 @@ async fn ctrl_c_stops_the_following_only() {
     let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = tokio::time::timeout(Duration::from_secs(20), stdout.next_line()).await.unwrap().unwrap();
     assert_eq!(first.as_deref(), Some("line 1"));
-    let process = child.id().unwrap().to_string();
-    host.signal(&process, "INT");
+    let process = Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+    kill_process(process, Signal::INT).unwrap();
     let outcome = finish(child).await;
     assert_eq!(outcome.code, Some(130), "{outcome:?}");
     assert!(outcome.stderr.contains("operation o-1 goes on"), "{outcome:?}");

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody, combinators::BoxBody};
 use hyper::{
     Request, Response,
@@ -91,15 +91,8 @@ impl Host {
     pub(crate) async fn start(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (answer, log): (Arc<Answer>, _) = (Arc::new(answer), seen.clone());
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, answer.clone(), log.clone()));
-            }
-        });
-        Self { home: tempfile::tempdir().unwrap(), url, seen }
+        let connections = stream::poll_fn(move |cx| listener.poll_accept(cx).map(|one| Some(one.unwrap().0)));
+        Self { home: tempfile::tempdir().unwrap(), url, seen: serve_all(connections, answer) }
     }
 
     /// A server on a Unix socket.
@@ -111,15 +104,8 @@ impl Host {
         let path = home.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let listener = UnixListener::bind(path).unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (answer, log): (Arc<Answer>, _) = (Arc::new(answer), seen.clone());
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, answer.clone(), log.clone()));
-            }
-        });
-        Self { home, url: String::new(), seen }
+        let connections = stream::poll_fn(move |cx| listener.poll_accept(cx).map(|one| Some(one.unwrap().0)));
+        Self { home, url: String::new(), seen: serve_all(connections, answer) }
     }
 
     /// The same, with a log-in saved whose access token is good for another hour.
@@ -216,13 +202,6 @@ impl Host {
             .unwrap()
     }
 
-    /// Sends a signal to a command that runs.
-    #[expect(clippy::disallowed_methods, reason = "kill, from a test")]
-    pub(crate) fn signal(&self, process: &str, signal: &str) {
-        let status = std::process::Command::new("kill").args(["-s", signal, process]).status().unwrap();
-        assert!(status.success());
-    }
-
     /// A git repository in the home.
     pub(crate) fn repository(&self, name: &str) -> PathBuf {
         let folder = self.home.path().join(name);
@@ -250,6 +229,21 @@ pub(crate) async fn finish(child: Child) -> Outcome {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Answers on every connection; the requests as they come.
+fn serve_all<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    mut connections: impl Stream<Item = S> + Unpin + Send + 'static,
+    answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+) -> Arc<Mutex<Vec<Seen>>> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (answer, log): (Arc<Answer>, _) = (Arc::new(answer), seen.clone());
+    tokio::spawn(async move {
+        while let Some(stream) = connections.next().await {
+            tokio::spawn(serve(stream, answer.clone(), log.clone()));
+        }
+    });
+    seen
 }
 
 async fn serve(
