@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     api::LogIn,
-    credentials::{Credentials, Session, Store},
+    credentials::{Session, Store},
     error::{Error, Problem, Result},
     stream::Lines,
     target::{Target, is_loopback},
@@ -176,7 +176,7 @@ impl Client {
                 Ok(session)
             }
             Err(Error::Problem(problem)) if matches!(problem.status, 400 | 401 | 403 | 422) => {
-                forget(&mut saved, self.target.base());
+                saved.api.remove(self.target.base());
                 locked.save(&saved)?;
                 Err(self.not_logged_in())
             }
@@ -280,11 +280,6 @@ impl Call<'_> {
             _ => false,
         }
     }
-}
-
-/// Drops a log-in.
-pub(crate) fn forget(credentials: &mut Credentials, api: &str) {
-    credentials.api.remove(api);
 }
 
 /// A text as one value of a query.

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::{
     args::Global,
-    client::forget,
     context::Context,
     error::{Error, Result},
     output::Output,
@@ -66,7 +65,7 @@ impl Logout {
             Err(error) => context.output.note(&format!("forgotten here only: {error}")),
         }
         let api = context.client.target().base();
-        context.client.store().update(|saved| forget(saved, api))?;
+        context.client.store().update(|saved| drop(saved.api.remove(api)))?;
         context.output.answer(&json!({ "logged_out": api }), || format!("logged out of {api}"))
     }
 }
