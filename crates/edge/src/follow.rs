@@ -13,12 +13,13 @@ use std::{
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     errors::Error,
-    models::{ContainerState, ContainerSummary, EventMessage, HealthStatusEnum},
+    models::{ContainerState, ContainerSummary, ContainerSummaryStateEnum, EventMessage, HealthStatusEnum},
     query_parameters::{EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder},
 };
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use paastech_labels::{LabelKey, instance_selector, names};
 use paastech_runtime::Shutdown;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{EdgeConfig, Replica, RouteTable, observe, synced::Synced};
 
@@ -110,7 +111,8 @@ impl Follower {
         let mut replicas: Vec<Replica> = Vec::with_capacity(ours.len());
         for container in &ours {
             let id = container.id.as_deref().unwrap_or_default();
-            let takes = healthy.contains(id) || self.was_healthy(docker, id).await;
+            let running = container.state == Some(ContainerSummaryStateEnum::RUNNING);
+            let takes = healthy.contains(id) || (running && self.was_healthy(docker, id).await);
             replicas.extend(observe::replica(container, takes, &self.key, &self.instance));
         }
         self.table.apply(&replicas);
@@ -121,12 +123,21 @@ impl Follower {
 
     /// Whether a container that is not listed as healthy became so since it was started, and was not found unhealthy
     /// since. An engine that was killed, and kept its containers, may have forgotten their health and never asks
-    /// again; the app serves on.
+    /// again; the app serves on. What cannot be seen stays as it was.
     async fn was_healthy(&self, docker: &Docker, id: &str) -> bool {
-        let Some(started) = self.started.get(id) else { return false };
-        let Some(state) = state(docker, id).await else { return false };
-        let health = state.health.and_then(|health| health.status);
-        state.started_at.as_ref() == Some(started) && health != Some(HealthStatusEnum::UNHEALTHY)
+        let known = self.started.get(id);
+        let state = match state(docker, id).await {
+            Ok(Some(state)) => state,
+            Ok(None) => return false,
+            Err(error) => {
+                tracing::warn!(container = id, %error, "a container cannot be seen");
+                return known.is_some();
+            }
+        };
+        let unhealthy =
+            state.health.as_ref().and_then(|health| health.status) == Some(HealthStatusEnum::UNHEALTHY);
+        let seen = known.is_some() && state.started_at.as_ref() == known;
+        !unhealthy && (seen || has_passed(&state))
     }
 
     /// Keeps the start of what takes traffic now.
@@ -139,7 +150,7 @@ impl Follower {
         self.started.retain(|id, _| ready.contains(id.as_str()));
         for id in ready {
             if !self.started.contains_key(id)
-                && let Some(started) = state(docker, id).await.and_then(|state| state.started_at)
+                && let Ok(Some(ContainerState { started_at: Some(started), .. })) = state(docker, id).await
             {
                 self.started.insert(id.to_owned(), started);
             }
@@ -158,8 +169,21 @@ impl Follower {
 }
 
 /// The container's state; `None` when it is gone.
-async fn state(docker: &Docker, id: &str) -> Option<ContainerState> {
-    docker.inspect_container(id, None::<InspectContainerOptions>).await.ok()?.state
+async fn state(docker: &Docker, id: &str) -> Result<Option<ContainerState>, Error> {
+    match docker.inspect_container(id, None::<InspectContainerOptions>).await {
+        Ok(found) => Ok(found.state),
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the last check that the engine has kept of the container's present life passed: an edge that was not there
+/// to see it can still tell.
+fn has_passed(state: &ContainerState) -> bool {
+    let started = state.started_at.as_deref().and_then(|at| OffsetDateTime::parse(at, &Rfc3339).ok());
+    let log = state.health.as_ref().and_then(|health| health.log.as_ref());
+    let (Some(started), Some(last)) = (started, log.and_then(|log| log.last())) else { return false };
+    last.exit_code == Some(0) && last.start.is_some_and(|at| at >= started)
 }
 
 async fn next_that_matters(

@@ -23,6 +23,10 @@ pub(crate) struct Container {
     pub(crate) labels: Value,
     pub(crate) health: &'static str,
     pub(crate) started_at: &'static str,
+    /// When each check began that the engine has kept, and its exit code.
+    pub(crate) checks: &'static [(&'static str, i64)],
+    /// Looking at it fails.
+    pub(crate) broken: bool,
 }
 
 /// What outlives the engine's process.
@@ -91,7 +95,15 @@ impl World {
             let fits = !only_healthy || container.health == "healthy";
             return text(Value::from_iter(fits.then(|| summary(&container))).to_string());
         }
-        let state = json!({ "StartedAt": container.started_at, "Health": { "Status": container.health } });
+        if container.broken {
+            let mut response = text(json!({ "message": "layer does not exist" }).to_string());
+            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            return response;
+        }
+        let check = |(start, code): &(&str, i64)| json!({ "Start": start, "End": start, "ExitCode": code });
+        let log: Vec<Value> = container.checks.iter().map(check).collect();
+        let health = json!({ "Status": container.health, "Log": log });
+        let state = json!({ "StartedAt": container.started_at, "Health": health });
         text(json!({ "Id": "c1", "State": state }).to_string())
     }
 

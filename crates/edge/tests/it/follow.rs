@@ -39,7 +39,13 @@ impl Story {
             spec_hash: "0".to_owned(),
         };
         let labels = serde_json::to_value(labels.to_labels(&key)).expect("JSON");
-        let world = World::new(Container { labels, health: "healthy", started_at: "2026-01-01T00:00:00Z" });
+        let world = World::new(Container {
+            labels,
+            health: "healthy",
+            started_at: "2026-01-01T00:00:00Z",
+            checks: &[],
+            broken: false,
+        });
         let dir = tempfile::tempdir().expect("a directory");
         let socket = dir.path().join("docker.sock");
         let config = EdgeConfig {
@@ -56,6 +62,16 @@ impl Story {
 
     async fn status(&self) -> StatusCode {
         get(self.edge, HOST, "/").await.0
+    }
+
+    /// Waits until the engine has been looked at from now on, and to the end.
+    async fn looks_again(&self) {
+        let before = self.world.listed();
+        eventually("the engine is looked at", async || {
+            self.world.change(|_| {});
+            self.world.listed() >= before + 4
+        })
+        .await;
     }
 
     async fn becomes(&self, status: StatusCode) {
@@ -102,6 +118,41 @@ async fn routes_outlive_the_engine_and_its_memory_of_health() {
     story.becomes(StatusCode::SERVICE_UNAVAILABLE).await;
     story.world.change(|container| container.health = "healthy");
     story.becomes(StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn an_edge_that_starts_after_the_engine_has_forgotten_finds_what_was_healthy() {
+    let story = Story::begin().await;
+    story.world.change(|container| {
+        container.health = "starting";
+        container.checks = &[("2026-01-01T00:00:01.5Z", 0)];
+    });
+    let _engine = story.world.start(&story.socket);
+    story.becomes(StatusCode::OK).await;
+    let others: [&[(&str, i64)]; 2] =
+        [&[("2026-01-01T00:00:01Z", 0), ("2026-01-01T00:00:02Z", 1)], &[("2025-12-31T23:59:59Z", 0)]];
+    for checks in others {
+        let story = Story::begin().await;
+        story.world.change(|container| (container.health, container.checks) = ("starting", checks));
+        let _engine = story.world.start(&story.socket);
+        eventually("the engine is followed", async || story.world.listed() >= 2).await;
+        assert_eq!(story.status().await, StatusCode::SERVICE_UNAVAILABLE, "{checks:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_cannot_be_seen_for_a_while_stays_as_it_was() {
+    let story = Story::begin().await;
+    let _engine = story.world.start(&story.socket);
+    story.becomes(StatusCode::OK).await;
+    // Its start is remembered by a look of its own.
+    story.looks_again().await;
+    story.world.change(|container| (container.health, container.broken) = ("starting", true));
+    for broken in [true, false] {
+        story.world.change(|container| container.broken = broken);
+        story.looks_again().await;
+        assert_eq!(story.status().await, StatusCode::OK, "broken: {broken}");
+    }
 }
 
 #[tokio::test]
