@@ -6,11 +6,14 @@ use std::{
     fs,
     io::{Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -35,7 +38,8 @@ impl Running {
             apply(&layer, &mut variables);
         }
         let mut command = Command::new(&argv[0]);
-        command.args(&argv[1..]).current_dir(workspace).env_clear().envs(variables).stdin(Stdio::null());
+        command.args(&argv[1..]).current_dir(workspace).env_clear().envs(variables);
+        command.stdin(Stdio::null()).process_group(0);
         let mut running = Self { child: command.spawn().expect("the process starts"), port };
         running.wait();
         running
@@ -70,7 +74,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _already_dead = self.child.kill();
+        // The group: servers have workers.
+        if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
+            let _already_dead = kill_process_group(group, Signal::KILL);
+        }
         let _already_reaped = self.child.wait();
     }
 }
