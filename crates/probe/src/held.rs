@@ -1,8 +1,8 @@
 //! `held`: the container's health check, one process that stays instead of one that is started every second.
 //!
 //! Its first run in a container's life waits for the gate and for the app and exits 0, which makes the container
-//! healthy. The runs after that hold: while a check runs the engine keeps the status. They exit 1 only after several
-//! failures in a row.
+//! healthy. The next one holds: while a check runs the engine keeps the status. It exits 1 only after several failures
+//! in a row. However a hold ends, the run after it is a first one again: it asks once, and the engine learns the answer.
 
 use std::{
     fs,
@@ -25,8 +25,12 @@ const HOLD: Duration = Duration::from_secs(3600);
 /// Runs one health check, which may take very long.
 pub(crate) fn run(target: &Target, gate: &Path) -> ExitCode {
     let life = life();
-    let held_before = fs::read_to_string(MARKER).is_ok_and(|text| text == life);
-    if held_before { hold(target) } else { become_ready(target, gate, &life) }
+    if fs::read_to_string(MARKER).is_ok_and(|text| text == life) {
+        // Now, since whoever kills this hold leaves no time for it.
+        let _ = fs::remove_file(MARKER);
+        return hold(target);
+    }
+    become_ready(target, gate, &life)
 }
 
 fn become_ready(target: &Target, gate: &Path, life: &str) -> ExitCode {
@@ -52,7 +56,6 @@ fn hold(target: &Target) -> ExitCode {
     while Instant::now() < end {
         failures = if check(target).is_ok() { 0 } else { failures + 1 };
         if failures == FAILURES {
-            let _ = fs::remove_file(MARKER);
             println!("{FAILURES} checks in a row failed");
             return ExitCode::FAILURE;
         }

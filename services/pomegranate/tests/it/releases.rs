@@ -63,6 +63,31 @@ fn an_app_that_restarts_is_healthy_again_by_itself() {
 }
 
 #[test]
+fn an_app_whose_health_check_is_killed_is_healthy_again_by_itself() {
+    in_world(|mut world| async move {
+        let image = world.image(&["serve"], "").await;
+        let request = world.release(&image, 1);
+        assert!(world.start(&request, 20).await.ready);
+        world.open_gate(&request).await;
+        let id = world.status_id().await;
+        let docker = world.docker.clone();
+        let state = || async {
+            let found = docker.inspect_container(&id, None).await.expect("there");
+            let health = found.state.and_then(|state| state.health).expect("a health check");
+            let status = health.status.map(|status| status.to_string());
+            (status.unwrap_or_default(), health.log.unwrap_or_default())
+        };
+        for _ in 0..2 {
+            let (_, before) = state().await;
+            // The run that made it healthy has ended; the one that holds is killed.
+            eventually("a check holds and is killed", || async { kill_health_check(&id) }).await;
+            eventually("the engine has learnt of it", || async { state().await.1 != before }).await;
+            eventually("healthy again", || async { state().await.0 == "healthy" }).await;
+        }
+    });
+}
+
+#[test]
 fn each_way_not_to_answer_has_its_reason() {
     in_world(|mut world| async move {
         for (behaviour, expected) in [
@@ -238,6 +263,19 @@ fn malformed_requests_are_refused_by_field() {
             assert!(error.message().starts_with(field), "{field}: {}", error.message());
         }
     });
+}
+
+/// Kills the held probe of this container, as one of the host's processes.
+fn kill_health_check(container: &str) -> bool {
+    use rustix::process::{Pid, Signal, kill_process};
+    let held = |pid: &i32| {
+        let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        read("cmdline").starts_with(b"/.paastech/probe/probe\0held\0")
+            && String::from_utf8_lossy(&read("cgroup")).contains(container)
+    };
+    let entries = std::fs::read_dir("/proc").expect("proc");
+    let mut pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.find(held).and_then(Pid::from_raw).is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
 }
 
 impl World {
