@@ -24,12 +24,14 @@ pub(crate) fn read(repository: &Path) -> Result<i64, Error> {
 
 /// Lets `fence` through if none higher was seen, and remembers it on disk before anything else happens.
 pub(crate) fn admit(repository: &Path, fence: i64) -> Result<(), Error> {
+    let seen = check(repository, fence)?;
+    if fence > seen { write(repository, fence) } else { Ok(()) }
+}
+
+/// Lets `fence` through if none higher was seen, and gives the highest seen.
+pub(crate) fn check(repository: &Path, fence: i64) -> Result<i64, Error> {
     let seen = read(repository)?;
-    match fence.cmp(&seen) {
-        std::cmp::Ordering::Less => Err(Error::Fenced { given: fence, seen }),
-        std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Greater => write(repository, fence),
-    }
+    if fence < seen { Err(Error::Fenced { given: fence, seen }) } else { Ok(seen) }
 }
 
 fn write(repository: &Path, fence: i64) -> Result<(), Error> {

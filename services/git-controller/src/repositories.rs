@@ -9,6 +9,7 @@ use std::{
 
 use git2::{Repository, RepositoryInitOptions};
 use paastech_types::{Branch, ProjectId};
+use uuid::Uuid;
 
 use crate::{Error, fence};
 
@@ -62,8 +63,9 @@ impl Repositories {
                 return Err(Error::Foreign("alternates"));
             }
         }
-        for name in ["objects", "refs"] {
-            refuse_symlinks(&path.join(name))?;
+        // Not each of the many directories of loose objects: what they hold is read by its hash.
+        for (name, levels) in [("objects", 1), ("objects/info", 1), ("objects/pack", 1), ("refs", u32::MAX)] {
+            refuse_symlinks(&path.join(name), levels)?;
         }
         Ok(path)
     }
@@ -107,12 +109,14 @@ impl Repositories {
         let trashed = {
             let _changing = self.lock();
             let path = self.path(project);
-            if path.symlink_metadata().is_err() {
-                return Ok(());
-            }
-            fence::admit(&path, fence)?;
-            let place = tempfile::Builder::new().prefix("deleted-").tempdir_in(self.root.join(TRASH))?.keep();
-            fs::rename(&path, place.join("repository.git"))?;
+            match path.symlink_metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other?,
+            };
+            // Compared and not kept: a disk that is full takes no file, and its owner deletes projects.
+            fence::check(&path, fence)?;
+            let place = self.root.join(TRASH).join(format!("deleted-{}", Uuid::new_v4()));
+            fs::rename(&path, &place)?;
             File::open(&self.root)?.sync_all()?;
             place
         };
@@ -189,27 +193,26 @@ pub(crate) fn size_of(path: &Path) -> io::Result<u64> {
     Ok(total)
 }
 
-fn refuse_symlinks(dir: &Path) -> Result<(), Error> {
+/// Refuses a symbolic link at `dir`, in it, and so on for as many `levels`. git removes empty directories while we look.
+fn refuse_symlinks(dir: &Path, levels: u32) -> Result<(), Error> {
+    match find_symlinks(dir, levels) {
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn find_symlinks(dir: &Path, levels: u32) -> Result<(), Error> {
     if fs::symlink_metadata(dir)?.is_symlink() {
         return Err(Error::Foreign("a symbolic link"));
     }
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        // git removes empty directories while we look.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    for entry in entries {
+    for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_symlink() {
             return Err(Error::Foreign("a symbolic link"));
         }
-        if kind.is_dir() {
-            match refuse_symlinks(&entry.path()) {
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                other => other?,
-            }
+        if kind.is_dir() && levels > 1 {
+            refuse_symlinks(&entry.path(), levels - 1)?;
         }
     }
     Ok(())
@@ -292,5 +295,50 @@ mod tests {
         assert!(!path.join("hooks").exists());
         repositories.create(project, 2, &branch()).expect("a repeat");
         assert_eq!(fs::read_to_string(path.join("HEAD")).expect("read"), "ref: refs/heads/trunk\n");
+    }
+
+    /// A disk that is full takes no new file.
+    #[test]
+    fn a_repository_is_deleted_where_no_file_can_be_made() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let repositories = Repositories::open(dir.path()).expect("opens");
+        let project = ProjectId::new();
+        repositories.create(project, 1, &branch()).expect("made");
+        let path = repositories.path(project);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                if take_no_new_file(dir.path()) {
+                    assert!(fs::write(dir.path().join("new/x"), "x").is_err());
+                }
+                repositories.delete(project, 2).expect("deleted");
+            });
+        });
+        assert!(!path.exists());
+    }
+
+    /// From now on this thread makes no file; false if the kernel cannot do that.
+    fn take_no_new_file(root: &Path) -> bool {
+        use landlock::{
+            AccessFs, BitFlags, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+            RulesetCreatedAttr as _, path_beneath_rules,
+        };
+        let handled: BitFlags<AccessFs> = AccessFs::MakeReg | AccessFs::Refer;
+        let ruleset = Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(handled)
+            .and_then(Ruleset::create);
+        let Ok(ruleset) = ruleset else { return false };
+        let moved = ruleset.add_rules(path_beneath_rules([root], AccessFs::Refer));
+        moved.and_then(landlock::RulesetCreated::restrict_self).is_ok()
+    }
+
+    #[test]
+    fn a_repository_that_cannot_be_seen_is_not_taken_for_gone() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let root = dir.path().join("repositories");
+        let repositories = Repositories::open(&root).expect("opens");
+        fs::remove_dir_all(&root).expect("removed");
+        fs::write(&root, "").expect("written");
+        assert!(repositories.delete(ProjectId::new(), 1).is_err());
     }
 }
