@@ -2,6 +2,7 @@
 //!
 //! Used by the git-controller's `Archive` and by the SSH server's pre-receive hook, inside git's quarantine.
 
+mod chunks;
 mod name;
 
 use std::{
@@ -17,6 +18,8 @@ use paastech_types::Kind;
 use serde::{Deserialize, Serialize};
 use tar::{Builder, EntryType, Header};
 
+pub use self::chunks::{CHUNK, Chunks};
+
 /// The longest path and the longest target of a symbolic link, in bytes.
 const MAX_PATH: usize = 4096;
 /// How many warnings of one kind are spelled out.
@@ -28,6 +31,8 @@ const MAX_WARNINGS: usize = 5;
 pub struct Limits {
     /// Bytes of all files together, unpacked.
     pub max_bytes: u64,
+    /// Bytes of one file, which is held in memory while it is written.
+    pub max_file_bytes: u64,
     /// Files, links and directories.
     pub max_entries: u64,
     /// Directories within directories.
@@ -36,7 +41,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_bytes: 1 << 30, max_entries: 200_000, max_depth: 64 }
+        Self { max_bytes: 1 << 30, max_file_bytes: 256 << 20, max_entries: 200_000, max_depth: 64 }
     }
 }
 
@@ -111,7 +116,7 @@ pub fn write_tree<W: Write>(
         limits,
         // The commit's own time: files served with a constant one would look unchanged to browsers.
         mtime: u64::try_from(commit.time().seconds()).unwrap_or(0),
-        tar: Builder::new(writer),
+        tar: Builder::new(Sink { to: writer, failed: false }),
         summary: Summary::default(),
         submodules: Vec::new(),
         pointers: Vec::new(),
@@ -126,7 +131,7 @@ struct Walk<'a, W: Write> {
     odb: &'a Odb<'a>,
     limits: &'a Limits,
     mtime: u64,
-    tar: Builder<W>,
+    tar: Builder<Sink<W>>,
     summary: Summary,
     submodules: Vec<String>,
     pointers: Vec<String>,
@@ -176,7 +181,10 @@ impl<'a, W: Write> Walk<'a, W> {
     }
 
     fn file(&mut self, blob: Oid, mode: u32, path: &Path) -> Result<(), Error> {
-        let blob = self.blob(blob, path, u64::MAX)?;
+        let too_large = |most: u64| {
+            Error::Limit(format!("`{}` is a file of more than {} MiB", printable(path), most >> 20))
+        };
+        let blob = self.blob(blob, path, self.limits.max_file_bytes, too_large)?;
         let data = blob.data();
         if data.len() < 1024 && data.starts_with(b"version https://git-lfs.github.com/spec/") {
             self.pointers.push(printable(path));
@@ -185,23 +193,31 @@ impl<'a, W: Write> Walk<'a, W> {
     }
 
     fn link(&mut self, blob: Oid, path: &Path) -> Result<(), Error> {
-        let blob = self.blob(blob, path, MAX_PATH as u64)?;
+        let too_long = |_| refused(path, "is a symbolic link with too long a target");
+        let blob = self.blob(blob, path, MAX_PATH as u64, too_long)?;
         let target = blob.data();
         if target.is_empty() || target.contains(&0) {
             return Err(refused(path, "is a symbolic link to nothing"));
         }
         let mut header = self.header(EntryType::Symlink, 0o777, 0);
-        Ok(self.tar.append_link(&mut header, path, OsStr::from_bytes(target))?)
+        let written = self.tar.append_link(&mut header, path, OsStr::from_bytes(target));
+        self.written(path, written)
     }
 
     /// The content of a blob, whose size is counted before it is read: a small object may unpack to gigabytes.
-    fn blob(&mut self, oid: Oid, path: &Path, most: u64) -> Result<OdbObject<'a>, Error> {
+    fn blob(
+        &mut self,
+        oid: Oid,
+        path: &Path,
+        most: u64,
+        too_large: impl FnOnce(u64) -> Error,
+    ) -> Result<OdbObject<'a>, Error> {
         let (size, kind) = self.odb.read_header(oid)?;
         if kind != ObjectType::Blob {
             return Err(refused(path, "is not a file"));
         }
         if size as u64 > most {
-            return Err(refused(path, "is a symbolic link with too long a target"));
+            return Err(too_large(most));
         }
         self.summary.bytes += size as u64;
         if self.summary.bytes > self.limits.max_bytes {
@@ -218,9 +234,19 @@ impl<'a, W: Write> Walk<'a, W> {
             if !slashed.as_bytes().ends_with(b"/") {
                 slashed.push("/");
             }
-            return Ok(self.tar.append_data(&mut header, PathBuf::from(slashed), data)?);
+            let written = self.tar.append_data(&mut header, PathBuf::from(slashed), data);
+            return self.written(path, written);
         }
-        Ok(self.tar.append_data(&mut header, path, data)?)
+        let written = self.tar.append_data(&mut header, path, data);
+        self.written(path, written)
+    }
+
+    /// Tells a writer that failed from a path that no archive can hold.
+    fn written(&self, path: &Path, written: io::Result<()>) -> Result<(), Error> {
+        written.map_err(|error| match self.tar.get_ref().failed {
+            true => Error::Write(error),
+            false => refused(path, "has a path that no archive can hold"),
+        })
     }
 
     fn header(&self, kind: EntryType, mode: u32, size: u64) -> Header {
@@ -243,6 +269,22 @@ impl<'a, W: Write> Walk<'a, W> {
             "is a Git LFS pointer: the build gets the pointer, not the file",
         );
         Ok(self.summary)
+    }
+}
+
+/// The writer, and whether it has failed.
+struct Sink<W> {
+    to: W,
+    failed: bool,
+}
+
+impl<W: Write> Write for Sink<W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.to.write(data).inspect_err(|_| self.failed = true)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush().inspect_err(|_| self.failed = true)
     }
 }
 

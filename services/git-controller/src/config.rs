@@ -19,6 +19,8 @@ pub struct Config {
     pub root: PathBuf,
     /// The git program, for maintenance.
     pub git: PathBuf,
+    /// The program that holds the cage of git; this one when absent.
+    pub applet: Option<PathBuf>,
     /// The bounds of one archive: defaults, and the most a caller can ask for.
     pub archive: archive::Limits,
     /// How long one maintenance run may take.
@@ -32,6 +34,7 @@ impl Default for Config {
             log: LogConfig::default(),
             root: PathBuf::from("/var/lib/paastech/repositories"),
             git: PathBuf::from("/usr/bin/git"),
+            applet: None,
             archive: archive::Limits::default(),
             maintain_seconds: 3600,
         }

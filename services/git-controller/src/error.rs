@@ -45,6 +45,9 @@ pub enum Error {
     /// The git program failed.
     #[error("git {0}")]
     Program(String),
+    /// The process is about to end.
+    #[error("the git-controller is stopping")]
+    Stopping,
     /// The file system failed.
     #[error("repositories directory: {0}")]
     Io(#[from] io::Error),
@@ -59,6 +62,7 @@ impl Error {
             Self::NoRepository(_) | Self::NoRevision => Kind::NotFound,
             Self::Fenced { .. } => Kind::Precondition,
             Self::TooManyRefs(_) => Kind::Exhausted,
+            Self::Stopping => Kind::Unavailable,
             Self::Archive(error) => error.kind(),
             Self::Foreign(_) | Self::Git(_) | Self::Program(_) => Kind::Internal,
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Kind::Exhausted,

@@ -1,6 +1,6 @@
 //! The git program, as every child of ours runs it: no environment, no configuration but ours, no shell.
 
-use std::{ffi::OsString, path::Path, process::Command};
+use std::{ffi::OsString, path::Path};
 
 /// The only environment a git child has.
 pub const ENVIRONMENT: [(&str, &str); 8] = [
@@ -36,12 +36,4 @@ pub fn configuration(repository: &Path) -> Vec<OsString> {
         arguments.extend([OsString::from("-c"), OsString::from(setting)]);
     }
     arguments
-}
-
-/// A git command on `repository`, ready for its verb.
-pub(crate) fn command(git: &Path, repository: &Path) -> Command {
-    #[expect(clippy::disallowed_methods, reason = "argv only; this is where the controller's git starts")]
-    let mut command = Command::new(git);
-    command.env_clear().envs(ENVIRONMENT).args(configuration(repository)).arg("--git-dir").arg(repository);
-    command
 }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use paastech_git_controller::{Config, build};
+use paastech_git_controller::{Config, build, cage};
 use paastech_runtime::{Shutdown, config, serve::GrpcServer, telemetry};
 
 /// Bare git repositories over gRPC.
@@ -18,9 +18,12 @@ struct Flags {
     check_config: bool,
 }
 
+fn main() -> anyhow::Result<ExitCode> {
+    cage::dispatch().map_or_else(|| serve(Flags::parse()), Ok)
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let flags = Flags::parse();
+async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
     let config: Config = config::load(flags.config.as_deref(), &[])?;
     if flags.check_config {
         print!("{}", config::print(&config)?);
@@ -28,9 +31,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     telemetry::init(&config.log);
     let grpc = GrpcServer::bind(config.listen).await?;
-    let service = build(config).await?;
-    tracing::info!(address = %grpc.addr()?, "listening");
     let shutdown = Shutdown::new();
-    shutdown.spawn("grpc", grpc.run(service.server(), shutdown.clone()));
+    let server = build(config, shutdown.clone()).await?;
+    tracing::info!(address = %grpc.addr()?, "listening");
+    shutdown.spawn("grpc", grpc.run(server, shutdown.clone()));
     Ok(shutdown.run_until_signal(Duration::from_secs(30)).await?)
 }

@@ -1,14 +1,7 @@
 //! `paastech.git.v1` over the repositories: decode, call on a blocking thread, encode.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, pin::Pin, sync::Arc};
 
-use bytes::Bytes;
 use git2::Oid as GitOid;
 use paastech_proto::git::{
     ArchiveLimits, ArchiveRequest, ArchiveResponse, CreateRepositoryRequest, CreateRepositoryResponse,
@@ -22,28 +15,29 @@ use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
-use crate::{Config, Error, Repositories, archive, fence, maintain, refs, repositories};
-
-/// The most one message of an archive holds.
-const CHUNK: usize = 64 * 1024;
+use crate::{
+    Error, Repositories,
+    archive::{self, Chunks},
+    fence,
+    maintain::Maintenance,
+    refs, repositories,
+};
 
 /// The generated server's handler.
 #[derive(Clone)]
 pub struct GitService {
     repositories: Arc<Repositories>,
-    git: PathBuf,
     limits: archive::Limits,
-    maintain: Duration,
+    maintenance: Arc<Maintenance>,
 }
 
 impl GitService {
-    pub(crate) fn new(repositories: Arc<Repositories>, config: &Config) -> Self {
-        Self {
-            repositories,
-            git: config.git.clone(),
-            limits: config.archive,
-            maintain: Duration::from_secs(config.maintain_seconds),
-        }
+    pub(crate) fn new(
+        repositories: Arc<Repositories>,
+        limits: archive::Limits,
+        maintenance: Maintenance,
+    ) -> Self {
+        Self { repositories, limits, maintenance: Arc::new(maintenance) }
     }
 
     /// Runs `work`, which blocks on the disk.
@@ -163,11 +157,15 @@ impl GitController for GitService {
         let repository = self.blocking(move |repositories| repositories.repository(project)).await?;
         let (sender, receiver) = mpsc::channel(4);
         tokio::task::spawn_blocking(move || {
-            let mut chunks = Chunks { sender: sender.clone(), buffer: Vec::with_capacity(CHUNK) };
+            let mut chunks = Chunks::new(|chunk| {
+                let sent = sender.blocking_send(Ok(ArchiveResponse { chunk }));
+                sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+            });
             let written = archive::write_tree(&repository, commit, &limits, &mut chunks);
             match written {
+                Ok(_) => {}
                 // The caller has gone: nobody is there to be told.
-                Err(archive::Error::Write(_)) | Ok(_) => {}
+                Err(archive::Error::Write(_)) if sender.is_closed() => {}
                 Err(error) => drop(sender.blocking_send(Err(Error::from(error).into()))),
             }
         });
@@ -179,14 +177,11 @@ impl GitController for GitService {
         request: Request<MaintainRequest>,
     ) -> Result<Response<MaintainResponse>, Status> {
         let (project, fence) = scope(request.into_inner().scope)?;
-        let (git, limit) = (self.git.clone(), self.maintain);
-        let size_bytes = self
-            .blocking(move |repositories| {
-                let path = repositories.change(project, fence, |path| Ok(path.to_owned()))?;
-                maintain::collect(&git, &path, limit)?;
-                Ok(repositories::size_of(&path)?)
-            })
+        let path = self
+            .blocking(move |repositories| repositories.change(project, fence, |path| Ok(path.to_owned())))
             .await?;
+        self.maintenance.collect(&path).await?;
+        let size_bytes = self.blocking(move |_| Ok(repositories::size_of(&path)?)).await?;
         Ok(Response::new(MaintainResponse { size_bytes }))
     }
 
@@ -221,38 +216,6 @@ fn lower(ours: archive::Limits, asked: Option<ArchiveLimits>) -> archive::Limits
         max_bytes: least(ours.max_bytes, asked.max_bytes),
         max_entries: least(ours.max_entries, asked.max_entries),
         max_depth: if asked.max_depth == 0 { ours.max_depth } else { ours.max_depth.min(asked.max_depth) },
-    }
-}
-
-/// Cuts what is written into messages.
-struct Chunks {
-    sender: mpsc::Sender<Result<ArchiveResponse, Status>>,
-    buffer: Vec<u8>,
-}
-
-impl Chunks {
-    fn send(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
-        let message = ArchiveResponse { chunk: Bytes::from(full) };
-        self.sender.blocking_send(Ok(message)).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
-    }
-}
-
-impl Write for Chunks {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let room = CHUNK - self.buffer.len();
-        let taken = data.len().min(room);
-        self.buffer.extend_from_slice(&data[..taken]);
-        if self.buffer.len() == CHUNK {
-            self.send()?;
-        }
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.send()
+        max_file_bytes: ours.max_file_bytes,
     }
 }

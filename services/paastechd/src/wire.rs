@@ -49,7 +49,7 @@ pub async fn start(mut config: Config, shutdown: &Shutdown) -> anyhow::Result<Ru
         Neighbour::Url(uri) => transport::remote(uri.clone()),
         Neighbour::InProcess => {
             let listen = config.git_controller.listen;
-            let server = paastech_git_controller::build(config.git_controller).await?.server();
+            let server = paastech_git_controller::build(config.git_controller, shutdown.clone()).await?;
             if config.serve_neighbours {
                 let grpc = GrpcServer::bind(listen).await.context("git_controller.listen")?;
                 shutdown.spawn("git-controller", grpc.run(server.clone(), shutdown.clone()));

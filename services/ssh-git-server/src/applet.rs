@@ -2,12 +2,12 @@
 
 use std::{env, ffi::OsStr, path::Path, process::ExitCode};
 
-use crate::{git_child, hook};
+use paastech_git_controller::cage;
+
+use crate::hook;
 
 /// The hooks, as git calls them.
 pub(crate) const HOOKS: [&str; 2] = ["pre-receive", "post-receive"];
-/// What a git child is called until it becomes git.
-pub(crate) const GIT_CHILD: &str = "git-child";
 
 /// Runs the applet that this program was started as, if it was started as one. Call it first in `main`: no runtime
 /// and no thread may exist yet.
@@ -17,7 +17,6 @@ pub fn dispatch() -> Option<ExitCode> {
     match Path::new(&name).file_name().and_then(OsStr::to_str)? {
         "pre-receive" => Some(hook::pre_receive::run()),
         "post-receive" => Some(hook::post_receive::run()),
-        GIT_CHILD => Some(git_child::run()),
-        _ => None,
+        _ => cage::dispatch(),
     }
 }

@@ -5,14 +5,15 @@ use std::{
     io,
     path::Path,
     process::{ExitStatus, Stdio},
-    time::Duration,
 };
 
-use paastech_git_controller::git;
-use rustix::process::{Pid, Signal};
-use tokio::process::{Child, Command};
+use paastech_git_controller::{
+    cage::{self, Cage},
+    git,
+};
+use tokio::process::Child;
 
-use crate::{applet, command::Service, git_child::Cage, hook, push::Project, state::Paths};
+use crate::{command::Service, hook, push::Project, state::Paths};
 
 /// What every git that talks to a client is told, besides what every git of ours is told.
 const SETTINGS: [&str; 6] = [
@@ -36,8 +37,6 @@ const PUSH_SETTINGS: [&str; 6] = [
 const ALLOCATION: &str = "256m";
 /// What a pack's index and its bases may add to it on disk.
 const PACK_SLACK: u64 = 256 << 20;
-/// How long git may take to end after SIGTERM.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// What a push's hooks need to find their way back.
 pub(crate) struct HookAccess<'a> {
@@ -62,17 +61,11 @@ pub(crate) fn spawn(paths: &Paths, plan: &Plan<'_>) -> io::Result<Child> {
         read: vec![paths.hooks.clone(), paths.applet.clone(), plan.git.to_owned()],
         max_file_bytes: plan.project.max_push_bytes.saturating_mul(2).saturating_add(PACK_SLACK),
     };
-    #[expect(clippy::disallowed_methods, reason = "argv only; this is where every git child starts")]
-    let mut command = Command::new(&paths.applet);
+    let mut command = cage::command(&paths.applet, &cage, plan.git)?;
     command
-        .arg0(applet::GIT_CHILD)
-        .arg(serde_json::to_string(&cage)?)
-        .arg(plan.git)
         .args(arguments(paths, plan))
-        .env_clear()
         .envs(git::ENVIRONMENT)
         .env("GIT_ALLOC_LIMIT", ALLOCATION)
-        .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -103,30 +96,6 @@ fn arguments(paths: &Paths, plan: &Plan<'_>) -> Vec<OsString> {
     // Absolute, from an id: it cannot be taken for an option.
     arguments.push(plan.repository.into());
     arguments
-}
-
-/// Ends a child and all that it started.
-pub(crate) struct Killer(Option<Pid>);
-
-impl Killer {
-    pub(crate) fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
-    }
-
-    /// Asks git to end, then ends it. Only while the child has not been waited for.
-    pub(crate) async fn end(&self) {
-        self.signal(Signal::TERM);
-        tokio::time::sleep(GRACE).await;
-        self.signal(Signal::KILL);
-    }
-
-    fn signal(&self, signal: Signal) {
-        let Some(pid) = self.0 else { return };
-        // Before the applet has made its session there is no such group.
-        if rustix::process::kill_process_group(pid, signal).is_err() {
-            rustix::process::kill_process(pid, signal).ok();
-        }
-    }
 }
 
 /// The exit code as SSH knows it.

@@ -8,7 +8,6 @@ pub mod config;
 mod connection;
 mod control;
 pub mod error;
-mod git_child;
 mod hook;
 mod limits;
 mod pktline;
@@ -21,7 +20,7 @@ mod text;
 
 use std::{io, net::SocketAddr};
 
-use paastech_git_controller::Repositories;
+use paastech_git_controller::{Repositories, cage};
 use paastech_proto::control::control_client::ControlClient;
 use paastech_runtime::{Shutdown, Transport};
 use tokio::net::TcpListener;
@@ -51,7 +50,7 @@ pub async fn build(config: Config, control: ControlClient<Transport>) -> Result<
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|source| Error::Listen { address: config.listen, source })?;
-    if !git_child::is_confinable() {
+    if !cage::is_confinable() {
         tracing::warn!("this kernel has no Landlock: git is not confined to the one repository it works on");
     }
     Ok(Service { config, control: Control::new(control), repositories, listener, state, host_key })

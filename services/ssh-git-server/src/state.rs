@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use paastech_git_controller::cage;
 use rustix::fs::FlockOperation;
 use tokio::net::UnixListener;
 
@@ -41,10 +42,7 @@ pub(crate) fn prepare(state_dir: &Path, applet: Option<&Path>) -> Result<State, 
     let lock = File::open(&state_dir).map_err(Error::state(&state_dir))?;
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
         .map_err(|_| Error::InUse(state_dir.clone()))?;
-    let applet = match applet {
-        Some(path) => path.canonicalize().map_err(Error::state(path))?,
-        None => std::env::current_exe().map_err(Error::state("/proc/self/exe"))?,
-    };
+    let applet = cage::applet(applet).map_err(Error::state(applet.unwrap_or(Path::new("/proc/self/exe"))))?;
     let hooks = state_dir.join("hooks");
     make_private(&hooks)?;
     for name in applet::HOOKS {

@@ -243,3 +243,30 @@ async fn an_unknown_commit_is_not_found() {
     let of_blob = blob(&world.repository(project), b"x");
     assert_eq!(world.archive(project, of_blob).await.expect_err("no commit").code(), Code::NotFound);
 }
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_refused_before_it_is_read() {
+    let world = World::with(Limits { max_file_bytes: 1 << 20, ..Limits::default() }).await;
+    let project = world.project().await;
+    let (most, more) = {
+        let repository = world.repository(project);
+        let of = |size| {
+            commit(&repository, tree(&repository, &[("100644", b"zeros", blob(&repository, &vec![0; size]))]))
+        };
+        (of(1 << 20), of((1 << 20) + 1))
+    };
+    world.archive(project, most).await.expect("within the limits");
+    let status = world.archive(project, more).await.expect_err("refused");
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.message().contains("`zeros` is a file of more than 1 MiB"), "{}", status.message());
+}
+
+#[tokio::test]
+async fn a_path_that_no_archive_can_hold_is_refused_and_not_left_out() {
+    let mut name = vec![b'a'; 150];
+    name[0] = 0xff;
+    let (code, message) =
+        refusal(|repository| tree(repository, &[("100644", &name, blob(repository, b"x"))])).await;
+    assert_eq!(code, Code::InvalidArgument, "{message}");
+    assert!(message.contains("no archive can hold"), "{message}");
+}

@@ -2,18 +2,21 @@
 
 use std::{
     fs,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use paastech_git_controller::{Config, build};
+use paastech_git_controller::build;
 use paastech_proto::git::{
     DeleteRepositoryRequest, InspectRepositoryRequest, ListRefsRequest, ListRepositoriesRequest,
     MaintainRequest, ResolveRevisionRequest, SetDeployBranchRequest,
 };
+use paastech_runtime::Shutdown;
 use paastech_types::ProjectId;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tonic::Code;
 
-use crate::world::{World, blob, commit, scope, tree};
+use crate::world::{World, blob, commit, config, scope, tree};
 
 #[tokio::test]
 async fn a_repeat_of_create_or_delete_is_fine() {
@@ -160,13 +163,49 @@ async fn maintenance_packs_objects_and_prunes_what_an_interrupted_push_left() {
 }
 
 #[tokio::test]
+async fn maintenance_runs_in_the_cage_and_ends_with_the_process() {
+    let world = World::start().await;
+    let project = world.project().await;
+    let path = world.path(project);
+    // git waits for somebody to write into it.
+    mknodat(CWD, path.join("packed-refs"), FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
+    let mut client = world.client.clone();
+    let call =
+        tokio::spawn(
+            async move { client.maintain(MaintainRequest { scope: scope(project, 1) }).await.map(drop) },
+        );
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    let caged = |dir: &PathBuf| {
+        fs::read_to_string(dir.join("status")).is_ok_and(|status| status.contains("NoNewPrivs:\t1"))
+    };
+    while !processes_on(&path).iter().any(caged) {
+        assert!(std::time::Instant::now() < until, "git does not run in its cage");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    world.shutdown.start_drain();
+    let ended =
+        tokio::time::timeout(Duration::from_secs(10), call).await.expect("it ends").expect("no panic");
+    assert_eq!(ended.expect_err("cut short").code(), Code::Unavailable);
+    assert_eq!(processes_on(&path), Vec::<PathBuf>::new());
+}
+
+/// The processes whose command line names this path.
+fn processes_on(path: &Path) -> Vec<PathBuf> {
+    let wanted = path.to_str().expect("UTF-8");
+    let dirs = fs::read_dir("/proc").expect("proc").filter_map(Result::ok).map(|entry| entry.path());
+    let names_it = |dir: &PathBuf| {
+        fs::read(dir.join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(wanted))
+    };
+    dirs.filter(names_it).collect()
+}
+
+#[tokio::test]
 async fn a_start_clears_what_an_earlier_process_left() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     for left in ["new/repository-a", "trash/deleted-b"] {
         fs::create_dir_all(dir.path().join(left).join("objects")).expect("made");
     }
-    let config = Config { root: dir.path().to_owned(), ..Config::default() };
-    build(config).await.expect("starts");
+    build(config(dir.path()), Shutdown::new()).await.expect("starts");
     let empty = || {
         ["new", "trash"].iter().all(|name| fs::read_dir(dir.path().join(name)).expect("read").count() == 0)
     };

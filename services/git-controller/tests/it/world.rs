@@ -1,13 +1,13 @@
 //! A git-controller on a temporary directory, and a hand that writes objects as no honest git would.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use git2::{ObjectType, Oid, Repository, Signature, Time};
 use paastech_git_controller::{Config, archive::Limits, build};
 use paastech_proto::git::{
     ArchiveLimits, ArchiveRequest, CreateRepositoryRequest, Scope, git_controller_client::GitControllerClient,
 };
-use paastech_runtime::{Transport, transport};
+use paastech_runtime::{Shutdown, Transport, transport};
 use paastech_types::ProjectId;
 use tempfile::TempDir;
 use tonic::Status;
@@ -15,6 +15,12 @@ use tonic::Status;
 pub(crate) struct World {
     pub(crate) dir: TempDir,
     pub(crate) client: GitControllerClient<Transport>,
+    pub(crate) shutdown: Shutdown,
+}
+
+pub(crate) fn config(root: &Path) -> Config {
+    let applet = Some(PathBuf::from(env!("CARGO_BIN_EXE_paastech-git-controller")));
+    Config { root: root.to_owned(), applet, ..Config::default() }
 }
 
 pub(crate) fn scope(project: ProjectId, fence: i64) -> Option<Scope> {
@@ -31,9 +37,10 @@ impl World {
 
     pub(crate) async fn with(archive: Limits) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let config = Config { root: dir.path().to_owned(), archive, ..Config::default() };
-        let service = build(config).await.expect("starts");
-        Self { dir, client: GitControllerClient::new(transport::in_process(service.server())) }
+        let config = Config { archive, ..config(dir.path()) };
+        let shutdown = Shutdown::new();
+        let server = build(config, shutdown.clone()).await.expect("starts");
+        Self { dir, client: GitControllerClient::new(transport::in_process(server)), shutdown }
     }
 
     pub(crate) async fn project(&self) -> ProjectId {

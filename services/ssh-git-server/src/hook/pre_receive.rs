@@ -2,19 +2,18 @@
 
 use std::{
     env,
-    io::{self, BufWriter, Write},
+    io::{BufWriter, Write as _},
     os::unix::net::UnixStream,
     process::ExitCode,
 };
 
-use bytes::Bytes;
 use git2::{ErrorCode, ObjectType, Oid as GitOid, Repository};
-use paastech_git_controller::archive;
+use paastech_git_controller::archive::{self, Chunks};
 use paastech_types::Oid;
 
 use super::{
     client::{self, Stop},
-    protocol::{CHUNK, Stage, ToHook, ToServer, Update},
+    protocol::{Stage, ToHook, ToServer, Update},
 };
 
 const SHALLOW: &str = "this clone is shallow, its history ends early. Fetch all of it, then push again: \
@@ -91,8 +90,8 @@ fn send(
     let tree = repository.find_commit(oid).map_err(unreadable)?.tree_id().to_string();
     let tree = tree.parse().map_err(|_| Stop("only SHA-1 repositories are taken".to_owned()))?;
     ToServer::SourceStart { tree }.write(&mut *writer)?;
-    let mut chunks = Chunks { to: writer, buffer: Vec::with_capacity(CHUNK) };
-    let end = match archive::write_tree(repository, oid, limits, &mut chunks) {
+    let chunks = Chunks::new(|chunk| ToServer::Chunk(chunk).write(&mut *writer));
+    let end = match archive::write_tree(repository, oid, limits, chunks) {
         Ok(summary) => ToServer::SourceEnd { warnings: summary.warnings },
         Err(archive::Error::Write(error)) => return Err(error.into()),
         Err(error) => ToServer::SourceRefused { why: error.to_string() },
@@ -112,28 +111,4 @@ fn moved<'a>(repository: &Repository, updates: &'a [Update]) -> Option<&'a str> 
 
 fn unreadable(error: git2::Error) -> Stop {
     Stop(format!("the pushed objects cannot be read: {}", error.message()))
-}
-
-struct Chunks<'a, W: Write> {
-    to: &'a mut W,
-    buffer: Vec<u8>,
-}
-
-impl<W: Write> Write for Chunks<'_, W> {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let taken = data.len().min(CHUNK - self.buffer.len());
-        self.buffer.extend_from_slice(&data[..taken]);
-        if self.buffer.len() == CHUNK {
-            self.flush()?;
-        }
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
-        ToServer::Chunk(Bytes::from(full)).write(&mut *self.to)
-    }
 }

@@ -9,8 +9,6 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// The longest message: a push of the most refs with the most options fits.
 const MAX_FRAME: usize = 1 << 20;
-/// The most bytes of a tar in one message.
-pub(crate) const CHUNK: usize = 64 * 1024;
 /// The kind that carries raw bytes; everything else is JSON.
 const RAW: u8 = 1;
 const JSON: u8 = 0;

@@ -4,6 +4,7 @@
 use std::{future::pending, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use paastech_git_controller::killer::Killer;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     process::{Child, ChildStdin},
@@ -13,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    child::{self, Killer},
+    child,
     push::{Push, Stage},
     server::Shared,
     ssh::channel::{Event, Events, Gone, Writer},
@@ -124,7 +125,6 @@ impl Client<'_> {
         sleep(PATIENCE).await;
         self.gone.cancel();
         self.killer.end().await;
-        pending().await
     }
 }
 

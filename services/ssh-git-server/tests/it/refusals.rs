@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use paastech_git_controller::cage::is_confinable;
+
 use crate::{
     client,
     world::{Started, World, eventually, finish, processes_on, program},
@@ -196,6 +198,8 @@ async fn nothing_of_a_clients_environment_reaches_git() {
         let limits = fs::read_to_string(child.join("limits")).expect("readable");
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
         assert!(core.split_whitespace().filter(|word| *word == "0").count() == 2, "{core}");
+        let data = limits.lines().find(|line| line.starts_with("Max data size")).expect("a limit");
+        assert_eq!(data.split_whitespace().filter(|word| *word == "1073741824").count(), 2, "{data}");
     }
     world.fake.release();
     push.finish().await.ok();
@@ -221,12 +225,6 @@ async fn a_hook_started_by_hand_does_nothing() {
     }
 }
 
-fn has_landlock() -> bool {
-    use landlock::{ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _};
-    let strict = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    strict.handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create).is_ok()
-}
-
 /// The cage that git children run in, tried with programs that would leave it.
 #[tokio::test]
 async fn a_git_child_reaches_its_repository_and_no_other() {
@@ -248,7 +246,7 @@ async fn a_git_child_reaches_its_repository_and_no_other() {
     assert_eq!(caged(&["/usr/bin/cat", mine]).await.ok().out, "content");
     caged(&["/usr/bin/cp", "/dev/zero", own.join("large").to_str().expect("UTF-8")]).await.fails();
     assert_eq!(fs::metadata(own.join("large")).expect("there").len(), 1024, "a file has a limit");
-    if has_landlock() {
+    if is_confinable() {
         caged(&["/usr/bin/cat", theirs]).await.fails().says("Permission denied");
         caged(&["/usr/bin/cp", mine, &format!("{theirs}-2")]).await.fails();
     }

@@ -116,8 +116,9 @@ impl World {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let root = dir.path().join("repositories");
         let controller = git_controller::Config { root: root.clone(), ..Default::default() };
-        let service = git_controller::build(controller).await.expect("the git-controller starts");
-        let repositories = GitControllerClient::new(transport::in_process(service.server()));
+        let server = git_controller::build(controller, shutdown.clone()).await;
+        let server = server.expect("the git-controller starts");
+        let repositories = GitControllerClient::new(transport::in_process(server));
         {
             let mut state = fake.state();
             state.build = Some(accepted());

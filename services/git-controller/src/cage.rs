@@ -3,8 +3,8 @@
 use std::{
     env, io,
     os::unix::process::CommandExt as _,
-    path::PathBuf,
-    process::{Command, ExitCode},
+    path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 use landlock::{
@@ -14,15 +14,18 @@ use landlock::{
 use rustix::process::{Resource, Rlimit, Signal};
 use serde::{Deserialize, Serialize};
 
+/// The name under which a program of ours is the cage of a git child, until it becomes git.
+pub const APPLET: &str = "git-child";
+
 /// What a git child may touch and use; the first argument of the applet, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Cage {
+pub struct Cage {
     /// Read and written: the repository.
-    pub(crate) write: Vec<PathBuf>,
+    pub write: Vec<PathBuf>,
     /// Read and run, besides the system's programs: the hooks.
-    pub(crate) read: Vec<PathBuf>,
+    pub read: Vec<PathBuf>,
     /// The longest file it may write.
-    pub(crate) max_file_bytes: u64,
+    pub max_file_bytes: u64,
 }
 
 /// Where the system's programs and their data are.
@@ -32,8 +35,38 @@ const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/urandom"];
 /// The newest rights that are asked for; an older kernel gives what it has.
 const RIGHTS: ABI = ABI::V3;
 
+/// What it, and each program that it starts, may hold in memory: several times the largest file of a tree.
+const MEMORY: u64 = 1 << 30;
+
+/// The program that holds the applet: `configured`, or else this one.
+///
+/// # Errors
+/// There is no such file.
+pub fn applet(configured: Option<&Path>) -> io::Result<PathBuf> {
+    configured.map_or_else(env::current_exe, Path::canonicalize)
+}
+
+/// A command that runs `program` in `cage`, ready for its arguments: nothing of our environment reaches it.
+///
+/// # Errors
+/// A path of the cage is not UTF-8.
+pub fn command(applet: &Path, cage: &Cage, program: &Path) -> io::Result<tokio::process::Command> {
+    #[expect(clippy::disallowed_methods, reason = "argv only; this is where every git child starts")]
+    let mut command = tokio::process::Command::new(applet);
+    command.arg0(APPLET).arg(serde_json::to_string(cage)?).arg(program).env_clear().current_dir("/");
+    Ok(command)
+}
+
+/// Becomes a git child if this program was started as one. Call it first in `main`: no runtime and no thread may exist
+/// yet.
+#[must_use]
+pub fn dispatch() -> Option<ExitCode> {
+    let name = env::args_os().next()?;
+    (Path::new(&name).file_name()? == APPLET).then(run)
+}
+
 /// The applet: `git-child <cage> <program> <argument>…`.
-pub(crate) fn run() -> ExitCode {
+fn run() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     let cage = arguments.next().and_then(|text| serde_json::from_str::<Cage>(text.to_str()?).ok());
     let (Some(cage), Some(program)) = (cage, arguments.next()) else {
@@ -45,7 +78,7 @@ pub(crate) fn run() -> ExitCode {
         return ExitCode::FAILURE;
     }
     #[expect(clippy::disallowed_methods, reason = "argv only; this process becomes git here")]
-    let error = Command::new(program).args(arguments).exec();
+    let error = std::process::Command::new(program).args(arguments).exec();
     eprintln!("git-child: git cannot be started: {error}");
     ExitCode::FAILURE
 }
@@ -57,6 +90,7 @@ fn enter(cage: &Cage) -> io::Result<()> {
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, 1024)?;
     limit(Resource::Fsize, cage.max_file_bytes)?;
+    limit(Resource::Data, MEMORY)?;
     rustix::thread::set_no_new_privs(true)?;
     confine(cage).map_err(io::Error::other)
 }
@@ -68,7 +102,8 @@ fn limit(resource: Resource, most: u64) -> io::Result<()> {
 }
 
 /// Whether the kernel can confine a child to its paths.
-pub(crate) fn is_confinable() -> bool {
+#[must_use]
+pub fn is_confinable() -> bool {
     let probe = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(ABI::V1))
