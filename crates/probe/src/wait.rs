@@ -12,13 +12,25 @@ use crate::{
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// Answers in a row that count as one: some apps answer once and end.
+const ANSWERS: u32 = 3;
+const BETWEEN_ANSWERS: Duration = Duration::from_millis(100);
 
 /// Asks until the answer is yes or the time is up.
 pub(crate) fn until_ready(target: &Target, timeout: Duration) -> Result<(), String> {
     let deadline = Instant::now() + timeout;
     let mut pause = SHORTEST_PAUSE;
+    let mut answers = 0;
     loop {
-        let Err(failed) = check(target) else { return Ok(()) };
+        let Err(failed) = check(target) else {
+            answers += 1;
+            if answers == ANSWERS {
+                return Ok(());
+            }
+            thread::sleep(BETWEEN_ANSWERS);
+            continue;
+        };
+        answers = 0;
         if Instant::now() + pause > deadline {
             return Err(diagnose(target, &failed, &listeners::all()));
         }
@@ -58,7 +70,21 @@ fn diagnose(target: &Target, failed: &Failed, listeners: &[Listener]) -> String 
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
+
+    #[test]
+    fn one_answer_is_none() {
+        let app = TcpListener::bind("0.0.0.0:0").expect("a port");
+        let target = Target { port: app.local_addr().expect("bound").port(), path: None };
+        let lives = thread::spawn(move || app.accept().map(drop));
+        assert!(until_ready(&target, Duration::from_secs(1)).is_err());
+        lives.join().expect("ends").expect("was asked");
+        let app = TcpListener::bind("0.0.0.0:0").expect("a port");
+        let target = Target { port: app.local_addr().expect("bound").port(), path: None };
+        assert_eq!(until_ready(&target, Duration::from_secs(1)), Ok(()));
+    }
 
     #[test]
     fn an_http_failure_names_the_path() {
