@@ -165,12 +165,15 @@ impl State {
         })
     }
 
-    async fn open_gate(&self, request: proto::OpenGateRequest) -> Result<(), Error> {
+    async fn open_gate(&self, request: proto::OpenGateRequest) -> Result<proto::OpenGateResponse, Error> {
         let scope = request::scope(request.scope)?;
         let release: ReleaseId = request::id(&request.release_id, "release_id")?;
         let _turn = self.fences.enter(scope).await?;
         let containers = self.release(scope.project, release).await?;
-        gate::open(&self.engine, (scope.project, release), &containers).await
+        Ok(match gate::open(&self.engine, (scope.project, release), &containers).await? {
+            Readiness::Ready => proto::OpenGateResponse::default(),
+            Readiness::NotReady { reason, last_lines } => proto::OpenGateResponse { reason, last_lines },
+        })
     }
 
     async fn confirm_release(&self, request: proto::ConfirmReleaseRequest) -> Result<u32, Error> {
@@ -341,8 +344,7 @@ impl Pomegranate for Handler {
     }
 
     async fn open_gate(&self, request: Request<proto::OpenGateRequest>) -> Answer<proto::OpenGateResponse> {
-        self.0.open_gate(request.into_inner()).await?;
-        Ok(Response::new(proto::OpenGateResponse {}))
+        Ok(Response::new(self.0.open_gate(request.into_inner()).await?))
     }
 
     async fn confirm_release(

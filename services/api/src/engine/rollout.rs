@@ -2,8 +2,8 @@
 
 use paastech_db::DbError;
 use paastech_proto::pomegranate::{
-    AwaitReleaseRequest, ConfirmReleaseRequest, OpenGateRequest, RemoveReleaseRequest, StartReleaseRequest,
-    StatusRequest, Variable,
+    AwaitReleaseRequest, ConfirmReleaseRequest, LogLine, OpenGateRequest, RemoveReleaseRequest,
+    StartReleaseRequest, StatusRequest, Variable,
 };
 
 use super::step::{Context, Next, Stop, fail, is_absent, within};
@@ -93,13 +93,19 @@ pub(crate) async fn await_ready(context: &mut Context<'_>) -> Result<Next, Stop>
     if answer.ready {
         return Ok(Next::Go("switch"));
     }
-    if !answer.last_lines.is_empty() {
-        context.say("The app's last lines:").await?;
-        for line in &answer.last_lines {
-            context.say(&format!("    {}", line.text)).await?;
-        }
-    }
+    say_last_lines(context, &answer.last_lines).await?;
     Err(fail("not_ready", format!("the app did not become ready: {}", answer.reason)))
+}
+
+async fn say_last_lines(context: &mut Context<'_>, lines: &[LogLine]) -> Result<(), Stop> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    context.say("The app's last lines:").await?;
+    for line in lines {
+        context.say(&format!("    {}", line.text)).await?;
+    }
+    Ok(())
 }
 
 /// The commit point.
@@ -124,11 +130,19 @@ pub(crate) async fn switch(context: &mut Context<'_>) -> Result<Next, Stop> {
     Ok(Next::Go("gate"))
 }
 
+/// Lets traffic in. An app that was ready and keeps ending ends the operation too, whose release stays the one that is
+/// wanted: the proxy leaves the traffic where it is, and the next deployment need not wait.
 pub(crate) async fn open_gate(context: &mut Context<'_>) -> Result<Next, Stop> {
     let release = release(context).await?;
     let request = OpenGateRequest { scope: context.scope().await?, release_id: release.id };
-    context.engine.pomegranate.clone().open_gate(within(60, request)).await?;
-    Ok(Next::Go("confirm"))
+    let answer = context.engine.pomegranate.clone().open_gate(within(60, request)).await?.into_inner();
+    if answer.reason.is_empty() {
+        return Ok(Next::Go("confirm"));
+    }
+    say_last_lines(context, &answer.last_lines).await?;
+    context.row.error_code = Some("not_ready".to_owned());
+    context.row.error_text = Some(format!("the app was ready, but does not stay so: {}", answer.reason));
+    Ok(Next::Done)
 }
 
 pub(crate) async fn confirm(context: &mut Context<'_>) -> Result<Next, Stop> {

@@ -45,11 +45,20 @@ pub(crate) async fn await_ready(
     let waits = containers.iter().map(|container| await_one(engine, container, timeout));
     for (container, outcome) in containers.iter().zip(join_all(waits).await) {
         if let Some(reason) = outcome? {
-            let last_lines = logs::last_lines(engine, &container.id, LAST_LINES).await?;
-            return Ok(Readiness::NotReady { reason, last_lines });
+            return not_ready(engine, container, reason).await;
         }
     }
     Ok(Readiness::Ready)
+}
+
+/// The answer about a container that does not answer for this reason.
+pub(crate) async fn not_ready(
+    engine: &Engine,
+    container: &Owned,
+    reason: String,
+) -> Result<Readiness, Error> {
+    let last_lines = logs::last_lines(engine, &container.id, LAST_LINES).await?;
+    Ok(Readiness::NotReady { reason, last_lines })
 }
 
 /// How one run of the probe ended.
@@ -149,7 +158,7 @@ fn check_arguments(found: &ContainerInspectResponse, port: u16) -> Vec<String> {
 }
 
 /// Why a container is not running, if it is not.
-fn end_reason(found: &ContainerInspectResponse) -> Option<String> {
+pub(crate) fn end_reason(found: &ContainerInspectResponse) -> Option<String> {
     let state = found.state.as_ref()?;
     if state.oom_killed == Some(true) {
         let limit = found.host_config.as_ref().and_then(|host| host.memory).unwrap_or_default() >> 20;

@@ -25,9 +25,9 @@ pub(crate) async fn start(engine: &Engine, spec: &ReleaseSpec, require_non_root:
     Ok(spec.port(&image))
 }
 
-/// Starts a container. One that cannot be started for a fault of its image is left as it is: the engine keeps the
+/// Starts a container, unless it runs. One that cannot be started for a fault of its image is left as it is: the engine keeps the
 /// reason, and `AwaitRelease` tells it.
-async fn run(engine: &Engine, id: &str) -> Result<(), Error> {
+pub(crate) async fn run(engine: &Engine, id: &str) -> Result<(), Error> {
     let Err(error) = engine.docker().await?.start_container(id, None).await else { return Ok(()) };
     let found = engine.inspect(id).await?.ok_or(Error::NotFound("release"))?;
     let told = found.state.and_then(|state| state.error).is_some_and(|reason| !reason.is_empty());

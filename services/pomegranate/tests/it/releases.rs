@@ -63,6 +63,33 @@ fn an_app_that_restarts_is_healthy_again_by_itself() {
 }
 
 #[test]
+fn an_app_that_ended_before_its_gate_opened_is_started_again() {
+    in_world(|mut world| async move {
+        let image = world.image(&["serve"], "").await;
+        let request = world.release(&image, 1);
+        assert!(world.start(&request, 20).await.ready);
+        end(&mut world).await;
+        world.open_gate(&request).await;
+        assert_eq!(world.status().await[0].health, "healthy");
+    });
+}
+
+#[test]
+fn an_app_that_keeps_ending_once_its_gate_is_open_is_told_so() {
+    in_world(|mut world| async move {
+        let image = world.image(&["serve-once"], "").await;
+        let request = world.release(&image, 1);
+        assert!(world.start(&request, 20).await.ready);
+        end(&mut world).await;
+        for _ in 0..2 {
+            let opened = world.try_gate(&request).await;
+            assert_eq!(opened.reason, "exited with code 4");
+            assert!(opened.last_lines.iter().any(|line| line.text == "not again"), "{:?}", opened.last_lines);
+        }
+    });
+}
+
+#[test]
 fn an_app_whose_health_check_is_killed_is_healthy_again_by_itself() {
     in_world(|mut world| async move {
         let image = world.image(&["serve"], "").await;
@@ -263,6 +290,19 @@ fn malformed_requests_are_refused_by_field() {
             assert!(error.message().starts_with(field), "{field}: {}", error.message());
         }
     });
+}
+
+/// Makes the app of the project's only container end.
+async fn end(world: &mut World) {
+    let id = world.status_id().await;
+    let address = world.address(&id).await;
+    assert_eq!(get(&format!("{address}:80"), "/crash").await, None);
+    let docker = world.docker.clone();
+    eventually("it has ended", || async {
+        let found = docker.inspect_container(&id, None).await.expect("there");
+        found.state.and_then(|state| state.running) == Some(false)
+    })
+    .await;
 }
 
 /// Kills the held probe of this container, as one of the host's processes.

@@ -185,9 +185,15 @@ impl World {
 
     /// Opens a release's gate.
     pub(crate) async fn open_gate(&mut self, request: &proto::StartReleaseRequest) {
+        let opened = self.try_gate(request).await;
+        assert_eq!(opened.reason, "", "{:#?}", opened.last_lines);
+    }
+
+    /// Opens a release's gate, and tells how that went.
+    pub(crate) async fn try_gate(&mut self, request: &proto::StartReleaseRequest) -> proto::OpenGateResponse {
         let open =
             proto::OpenGateRequest { scope: request.scope.clone(), release_id: request.release_id.clone() };
-        self.client.open_gate(open).await.expect("opens");
+        self.client.open_gate(open).await.expect("opens").into_inner()
     }
 
     /// The project's containers.

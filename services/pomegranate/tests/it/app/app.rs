@@ -13,6 +13,14 @@ fn main() {
     let mut words = env::args().skip(1);
     match words.next().as_deref() {
         Some("serve") => serve("0.0.0.0", port),
+        Some("serve-once") => {
+            if fs::exists("/served").expect("a file system") {
+                println!("not again");
+                process::exit(4);
+            }
+            fs::write("/served", "").expect("writable");
+            serve("0.0.0.0", port);
+        }
         Some("loopback") => serve("127.0.0.1", port),
         Some("other-port") => serve("0.0.0.0", 9999),
         Some("never") => loop {
