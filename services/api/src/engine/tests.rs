@@ -35,6 +35,7 @@ struct Neighbours {
     /// The call with this name fails so many times with UNAVAILABLE.
     failing: Arc<Mutex<Option<(&'static str, usize)>>>,
     never_ready: Arc<Mutex<bool>>,
+    keeps_ending: Arc<Mutex<bool>>,
     build_fails: Arc<Mutex<bool>>,
     /// The containers there are.
     running: Arc<Mutex<Vec<pomegranate::Container>>>,
@@ -203,7 +204,9 @@ impl pomegranate_server::Pomegranate for Neighbours {
         _: Request<pomegranate::OpenGateRequest>,
     ) -> Answer<pomegranate::OpenGateResponse> {
         self.note("open_gate")?;
-        Ok(Response::new(pomegranate::OpenGateResponse {}))
+        let keeps_ending = *self.keeps_ending.lock().expect("keeps_ending");
+        let reason = if keeps_ending { "exited with code 4" } else { "" };
+        Ok(Response::new(pomegranate::OpenGateResponse { reason: reason.to_owned(), last_lines: Vec::new() }))
     }
     async fn confirm_release(
         &self,
@@ -461,6 +464,24 @@ async fn an_app_that_never_answers_leaves_the_old_release_active() {
     assert_eq!(bench.neighbours.count("remove_release"), 1, "the new containers are taken back");
     let lines = bench.engine.logs.read(ended.id().expect("an id"), 1).await.expect("a log");
     assert!(lines.iter().any(|line| line.text.contains("Traceback")), "{lines:?}");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_app_that_keeps_ending_after_the_switch_fails_and_the_old_release_stays() {
+    let bench = Bench::new().await;
+    let old = "00000000-0000-7000-8000-00000000000a";
+    bench.neighbours.running.lock().expect("running").push(container(old));
+    *bench.neighbours.keeps_ending.lock().expect("keeps_ending") = true;
+    bench.start();
+    let ended = bench.ended(&bench.deploy("a").await).await;
+    assert_eq!((ended.state.as_str(), ended.error_code.as_deref()), ("failed", Some("not_ready")));
+    assert!(ended.error_text.is_some_and(|text| text.ends_with("exited with code 4")));
+    assert_eq!(bench.project().await.active_release_id, ended.release_id, "what is committed stays wanted");
+    assert_eq!(bench.neighbours.count("remove_release"), 0);
+    *bench.neighbours.keeps_ending.lock().expect("keeps_ending") = false;
+    assert_eq!(bench.ended(&bench.deploy("b").await).await.state, "done", "the next one mends it");
+    assert!(bench.neighbours.running.lock().expect("running").is_empty());
     bench.end().await;
 }
 
