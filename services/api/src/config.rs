@@ -6,8 +6,8 @@ use paastech_runtime::{Secret, telemetry::LogConfig, transport::Neighbour};
 use serde::{Deserialize, Serialize};
 
 pub use crate::{
-    control::{BuildsConfig, DockerfilePolicy},
-    engine::EngineConfig,
+    control::BuildsConfig,
+    engine::{EngineConfig, dockerfile::DockerfilePolicy},
 };
 
 /// The api's configuration.

@@ -21,21 +21,9 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     auth::{access, permission::Permission},
     config::Quotas,
-    engine::Engine,
+    engine::{Engine, dockerfile::DockerfilePolicy},
     store::{account, desired, ssh_key},
 };
-
-/// Who may build from a Dockerfile. Such builds share the engine's own builder, so the default is careful.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DockerfilePolicy {
-    /// Nobody.
-    Off,
-    /// Accounts that the administrator marked, and administrators.
-    Trusted,
-    /// Everybody.
-    All,
-}
 
 /// Who may build, and how pushes queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -7,6 +7,7 @@
 mod build;
 mod delete;
 mod deploy;
+pub(crate) mod dockerfile;
 mod fences;
 mod halt;
 pub(crate) mod log;
@@ -84,6 +85,7 @@ pub(crate) struct Parts {
     pub(crate) vault: Vault,
     pub(crate) logs: log::Logs,
     pub(crate) domain: String,
+    pub(crate) dockerfile: dockerfile::DockerfilePolicy,
     /// The address of a project's app.
     pub(crate) app_url: Arc<dyn Fn(ProjectId) -> String + Send + Sync>,
 }

@@ -15,7 +15,7 @@ mod setup;
 mod store;
 
 pub use config::Config;
-pub use control::{BuildsConfig, DockerfilePolicy};
-pub use engine::EngineConfig;
+pub use control::BuildsConfig;
+pub use engine::{EngineConfig, dockerfile::DockerfilePolicy};
 pub use error::Error;
 pub use service::{Neighbours, Service};

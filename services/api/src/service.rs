@@ -78,6 +78,7 @@ impl Service {
             vault: vault.clone(),
             logs: engine::log::Logs::new(config.data_dir.join("logs"))?,
             domain: config.domain.clone(),
+            dockerfile: config.builds.dockerfile,
             app_url: {
                 let config = config.clone();
                 Arc::new(move |project| app::app_url(&config, project))

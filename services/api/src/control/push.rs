@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use paastech_db::{DbError, Tx};
+use paastech_db::DbError;
 use paastech_proto::{
     control::{
         ClosePushRequest, ClosePushResponse, OpenPushRequest, OpenPushResponse, PushAction,
@@ -16,11 +16,11 @@ use paastech_types::{AccountId, Failure, Kind, Oid, PushId};
 use serde_json::json;
 use tonic::{Status, Streaming};
 
-use super::{ControlService, DockerfilePolicy, parse, refuse};
+use super::{ControlService, parse, refuse};
 use crate::{
     auth::permission::Permission,
-    engine::{self, Input, NewOperation, source},
-    store::{account, desired, operation, push},
+    engine::{self, Input, NewOperation, dockerfile, source},
+    store::{desired, operation, push},
 };
 
 /// What the updates ask for, before anybody else's build is looked at.
@@ -65,8 +65,10 @@ pub(super) async fn open(
     if let Some(known) = push::get(&mut tx, id).await.map_err(|error| refuse(&error))? {
         return reopen(&known, &project);
     }
-    let may_build =
-        may_build(&mut tx, service.builds.dockerfile, account).await.map_err(|error| refuse(&error))?;
+    let project_id = project.id().map_err(|error| refuse(&error))?;
+    let refused = dockerfile::refusal(&service.engine, &mut tx, project_id, Some(account))
+        .await
+        .map_err(|error| refuse(&error))?;
     drop(tx);
     let wish = wish(&project.deploy_branch, &request.updates)?;
     match wish {
@@ -75,11 +77,10 @@ pub(super) async fn open(
             record(service, id, account, &request, None).await?;
             Ok(OpenPushResponse { action: PushAction::Store.into(), lines, build_commit: String::new() })
         }
-        Wish::Build(..) if !may_build => Ok(rejected(
-            "builds from a Dockerfile are for trusted accounts here: ask the administrator to mark yours"
-                .to_owned(),
-        )),
         Wish::Build(commit, mut lines) => {
+            if let Some(why) = refused {
+                return Ok(rejected(why));
+            }
             match record(service, id, account, &request, Some(&commit)).await? {
                 Recorded::Busy(text) => Ok(rejected(text)),
                 Recorded::Open(operation) => {
@@ -107,16 +108,6 @@ fn reopen(known: &push::Row, project: &desired::Row) -> Result<OpenPushResponse,
     let action = if known.action == "build" { PushAction::Build } else { PushAction::Store };
     let build_commit = known.commit_oid.clone().unwrap_or_default();
     Ok(OpenPushResponse { action: action.into(), lines: Vec::new(), build_commit })
-}
-
-async fn may_build(tx: &mut Tx, policy: DockerfilePolicy, account: AccountId) -> Result<bool, DbError> {
-    Ok(match policy {
-        DockerfilePolicy::All => true,
-        DockerfilePolicy::Off => false,
-        DockerfilePolicy::Trusted => {
-            account::get(tx, account).await?.is_some_and(|row| row.trusted.0 || row.role == "administrator")
-        }
-    })
 }
 
 enum Recorded {

@@ -15,6 +15,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    dockerfile,
     step::{Context, Next, Stop, fail, is_absent},
     submit::Input,
 };
@@ -125,6 +126,16 @@ pub(crate) fn input(context: &Context<'_>) -> Result<Input, Stop> {
     serde_json::from_str(&context.row.input).map_err(|_| fail("internal", "the operation cannot be read"))
 }
 
+/// Refuses what its author may not build.
+pub(crate) async fn check_allowed(context: &Context<'_>) -> Result<(), Stop> {
+    let by = context.row.created_by()?;
+    let mut tx = context.engine.db.read().await?;
+    match dockerfile::refusal(context.engine, &mut tx, context.project, by).await? {
+        Some(why) => Err(fail("forbidden", why)),
+        None => Ok(()),
+    }
+}
+
 /// Why a build did not start.
 pub(crate) enum Start {
     NoSource,
@@ -133,6 +144,7 @@ pub(crate) enum Start {
 
 /// Starts the build of the source that has the operation's id. A repeat finds the one that runs.
 pub(crate) async fn start(context: &mut Context<'_>) -> Result<(), Start> {
+    check_allowed(context).await.map_err(Start::Stop)?;
     let scope = context.scope().await.map_err(Start::Stop)?;
     let request = StartBuildRequest {
         scope,

@@ -63,7 +63,12 @@ async fn resolve(context: &mut Context<'_>) -> Result<Next, Stop> {
     let Some((_, tree)) = commit_and_tree(context).await? else { return Ok(Next::Go("release")) };
     let mut tx = context.engine.db.read().await?;
     let built = image::find(&mut tx, context.project, &build::key(&tree)).await?;
-    Ok(Next::Go(if built.is_some() { "release" } else { "source" }))
+    drop(tx);
+    if built.is_some() {
+        return Ok(Next::Go("release"));
+    }
+    build::check_allowed(context).await?;
+    Ok(Next::Go("source"))
 }
 
 /// Pipes the commit's tree from the git-controller to Pomegranate.

@@ -19,7 +19,9 @@ use paastech_types::{AccountId, ProjectId};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Engine, EngineConfig, Input, NewOperation, Parts, log::Logs, submit};
+use super::{
+    Engine, EngineConfig, Input, NewOperation, Parts, dockerfile::DockerfilePolicy, log::Logs, submit,
+};
 use crate::{
     secrets::Vault,
     store::{desired, operation, release},
@@ -305,6 +307,7 @@ impl Bench {
             vault,
             logs: Logs::new(dir.path().join("logs")).expect("logs"),
             domain: "localhost".to_owned(),
+            dockerfile: DockerfilePolicy::All,
             app_url: Arc::new(|project| format!("http://{project}.user-app.localhost")),
         };
         Self { engine: Engine::new(parts), neighbours, project, shutdown: Shutdown::new(), database, dir }

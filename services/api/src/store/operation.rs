@@ -98,6 +98,11 @@ impl Row {
         self.project_id.parse().map_err(|_| DbError::Corrupt("project id"))
     }
 
+    pub(crate) fn created_by(&self) -> Result<Option<AccountId>, DbError> {
+        let id = self.created_by.as_deref().map(str::parse).transpose();
+        id.map_err(|_| DbError::Corrupt("account id"))
+    }
+
     pub(crate) fn kind(&self) -> Result<Kind, DbError> {
         Kind::parse(&self.kind)
     }

@@ -1,11 +1,12 @@
 //! Deployments, releases, operations and their logs, what runs.
 
+use paastech_api::config::DockerfilePolicy;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
     fakes::COMMIT,
-    harness::{Client, Reply, on_each_database},
+    harness::{Client, Reply, on_each_database, on_each_database_with},
 };
 
 async fn log(client: &Client, path: &str, headers: &[(&str, &str)]) -> (String, String) {
@@ -154,5 +155,35 @@ async fn what_an_app_writes_and_uses_can_be_read() {
         let stats = ada.get(&format!("/v1/projects/{project}/stats")).await.expect(StatusCode::OK).await;
         assert_eq!(stats["containers"][0]["name"], "pt-1");
     })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_stranger_may_not_push_they_may_not_deploy_either() {
+    on_each_database_with(
+        |config| config.builds.dockerfile = DockerfilePolicy::Trusted,
+        async |server| {
+            let root = server.administrator().await;
+            let ada = server.user("ada").await;
+            let project = ada.project("shop").await;
+            let path = format!("/v1/projects/{project}/deployments");
+            let refused = ada.post(&path, &json!({ "revision": "v1.0" })).await;
+            let refused = refused.expect(StatusCode::ACCEPTED).await;
+            let operation = format!("/v1/operations/{}", refused["id"].as_str().unwrap());
+            log(&ada, &format!("{operation}/log"), &[]).await;
+            let ended = ada.get(&operation).await.expect(StatusCode::OK).await;
+            assert_eq!(ended["error"]["code"], "forbidden", "{ended}");
+            let message = ended["error"]["message"].as_str().unwrap();
+            assert!(message.contains("paastech accounts trust ada@example.org"), "{message}");
+
+            let me = ada.get("/v1/account").await.expect(StatusCode::OK).await;
+            let account = format!("/v1/accounts/{}", me["id"].as_str().unwrap());
+            root.send(Method::PATCH, &account, &json!({ "trusted": true }))
+                .await
+                .expect(StatusCode::OK)
+                .await;
+            ada.deploy(&project).await;
+        },
+    )
     .await;
 }

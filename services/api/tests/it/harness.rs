@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use futures_util::FutureExt as _;
 use paastech_api::{
     Config, EngineConfig, Neighbours, Service,
-    config::{Limits, PasswordConfig, Rate, SignUp},
+    config::{BuildsConfig, DockerfilePolicy, Limits, PasswordConfig, Rate, SignUp},
 };
 use paastech_proto::{
     git::{git_controller_client::GitControllerClient, git_controller_server::GitControllerServer},
@@ -65,6 +65,7 @@ fn config() -> Config {
         },
         engine: EngineConfig { drain_seconds: 0, ..EngineConfig::default() },
         ..Config::default()
+        builds: BuildsConfig { dockerfile: DockerfilePolicy::All, ..BuildsConfig::default() },
     }
 }
 
