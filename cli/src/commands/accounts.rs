@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::{
     api::{Account, Page},
+    client::encode,
     context::Context,
     error::{Error, Result},
     output::table,
@@ -73,11 +74,9 @@ fn row(account: &Account) -> [String; 4] {
 }
 
 async fn set_trusted(context: &Context, email: &str, trusted: bool) -> Result<()> {
-    let listed = context.client.list("/v1/accounts").await?;
-    let accounts: Page<Account> = context.client.decode(&listed)?;
-    // The server keeps addresses in small letters.
-    let email = email.to_lowercase();
-    let account = accounts.items.iter().find(|account| account.email.as_deref() == Some(&email));
+    let found = context.client.get(&format!("/v1/accounts?email={}", encode(email))).await?;
+    let found: Page<Account> = context.client.decode(&found)?;
+    let account = found.items.first();
     let account = account.ok_or_else(|| Error::NotFound(format!("there is no account {email}")))?;
     let path = format!("/v1/accounts/{}", account.id);
     let body = context.client.send(Method::PATCH, &path, Some(&json!({ "trusted": trusted }))).await?;

@@ -40,7 +40,7 @@ impl Case {
         let call = self.call;
         let host = Host::logged_in(move |seen| match &seen.call {
             seen if seen == call => Reply::Json(answer.0, answer.1.clone()),
-            seen if seen == "GET /v1/accounts" => Reply::ok(accounts()),
+            seen if seen.starts_with("GET /v1/accounts?email=") => Reply::ok(found(seen)),
             _ => Reply::problem(500, "nobody should ask this"),
         })
         .await;
@@ -55,6 +55,14 @@ fn accounts() -> Value {
         { "id": "a-1", "email": "root@example.org", "name": "Root", "role": "administrator", "trusted": false },
         { "id": "a-2", "email": "ada@example.org", "name": "Ada", "role": "user", "trusted": true },
     ] })
+}
+
+/// Those of the accounts that a question by address finds.
+fn found(call: &str) -> Value {
+    let all = accounts();
+    let wanted = call.split_once('=').unwrap().1.replace("%40", "@").replace("%2E", ".");
+    let is_wanted = |account: &&Value| account["email"] == wanted;
+    json!({ "items": all["items"].as_array().unwrap().iter().filter(is_wanted).collect::<Vec<_>>() })
 }
 
 fn project() -> Value {
@@ -82,7 +90,7 @@ fn cases() -> Vec<Case> {
              root@example.org  Root  administrator  no\n\
              ada@example.org   Ada   user           yes\n",
         ),
-        case(&["accounts", "trust", "Root@example.org"], "PATCH /v1/accounts/a-1")
+        case(&["accounts", "trust", "root@example.org"], "PATCH /v1/accounts/a-1")
             .sends(json!({ "trusted": true }))
             .answered(200, json!({ "id": "a-1", "trusted": true }))
             .shows("root@example.org is trusted\n"),
@@ -187,10 +195,10 @@ async fn operations_are_a_table() {
 
 #[tokio::test]
 async fn an_unknown_address_is_trusted_by_nobody() {
-    let host = Host::logged_in(|_| Reply::ok(accounts())).await;
+    let host = Host::logged_in(|seen| Reply::ok(found(&seen.call))).await;
     let outcome = host.run(&["accounts", "trust", "eve@example.org"]).await;
     assert_eq!(outcome.code, Some(4), "{outcome:?}");
-    assert_eq!(host.calls(), ["GET /v1/accounts"]);
+    assert_eq!(host.calls(), ["GET /v1/accounts?email=eve%40example%2Eorg"]);
 }
 
 #[tokio::test]
