@@ -36,6 +36,17 @@ impl Problem {
             None => text.clone(),
         }
     }
+
+    /// What lists things of the kind that was not found.
+    fn whereabouts(&self) -> Option<&'static str> {
+        if self.path.starts_with("/v1/projects/") {
+            Some("`paastech projects` lists the projects you can see")
+        } else if self.path.starts_with("/v1/operations/") {
+            Some("`paastech operations` lists a project's operations")
+        } else {
+            None
+        }
+    }
 }
 
 /// What went wrong.
@@ -130,7 +141,7 @@ impl Error {
             }
             Self::Problem(problem) => match problem.status {
                 401 => Some("paastech login".to_owned()),
-                404 => Some("`paastech projects` lists the projects you can see".to_owned()),
+                404 => problem.whereabouts().map(str::to_owned),
                 429 | 503 => Some("try again in a moment".to_owned()),
                 _ => None,
             },

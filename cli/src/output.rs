@@ -116,10 +116,14 @@ pub(crate) fn bytes(count: u64) -> String {
 }
 
 fn as_problem(error: &Error) -> Value {
-    match error {
+    let mut shown = match error {
         Error::Problem(problem) | Error::Refused(problem) => json!(problem),
         _ => json!({ "detail": error.to_string(), "exit_code": error.exit_code() }),
+    };
+    if let Some(hint) = error.hint() {
+        shown["hint"] = json!(hint);
     }
+    shown
 }
 
 /// Takes out what could take over a terminal; colours stay.

@@ -42,6 +42,24 @@ async fn what_was_not_found_is_named() {
 }
 
 #[tokio::test]
+async fn the_hint_to_what_was_not_found_is_of_its_kind() {
+    let host = Host::logged_in(|_| Reply::problem(404, "there is nothing here")).await;
+    let cases: [(&[&str], Option<&str>); 3] = [
+        (&["open", "-p", "shop"], Some("`paastech projects` lists the projects you can see")),
+        (&["operation", "o-1"], Some("`paastech operations` lists a project's operations")),
+        (&["accounts", "list"], None),
+    ];
+    for (arguments, hint) in cases {
+        let text = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+        let plain = host.run(arguments).await.stderr;
+        assert_eq!(plain, format!("error: there is nothing here\n{text}"), "{arguments:?}");
+        let json = host.run(&[arguments, &["--json"]].concat()).await.stderr;
+        let problem: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(problem["hint"].as_str(), hint, "{arguments:?}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_use_is_2_and_sends_nothing() {
     let host = Host::logged_in(|_| Reply::ok(json!({}))).await;
     let wrong: [&[&str]; 7] = [
