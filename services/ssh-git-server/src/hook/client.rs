@@ -30,10 +30,11 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Runs a hook to its end.
-pub(super) fn run(hook: impl FnOnce(Vec<Update>) -> Result<ExitCode, Stop>) -> ExitCode {
-    match updates().and_then(hook) {
-        Ok(code) => code,
+/// Runs a hook to its end: whether it accepts.
+pub(super) fn run(hook: impl FnOnce(Vec<Update>) -> Result<bool, Stop>) -> ExitCode {
+    match updates(io::stdin().lock()).and_then(hook) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(Stop(why)) => {
             drop(print(&format!("error: {why}")));
             ExitCode::FAILURE
@@ -53,17 +54,16 @@ pub(super) fn connect(stage: Stage, updates: Vec<Update>) -> Result<UnixStream, 
     Ok(stream)
 }
 
-/// Prints the server's lines until it says how the hook ends; what else it asks is for `answer`.
+/// Prints the server's lines until it says whether the hook accepts; what else it asks is for `answer`.
 pub(super) fn obey(
     stream: &UnixStream,
     mut answer: impl FnMut(ToHook, &mut BufWriter<&UnixStream>) -> Result<(), Stop>,
-) -> Result<ExitCode, Stop> {
+) -> Result<bool, Stop> {
     let mut writer = BufWriter::new(stream);
     loop {
         match ToHook::read(stream)? {
             ToHook::Line(line) => print(&line)?,
-            ToHook::Done { accepted: true } => return Ok(ExitCode::SUCCESS),
-            ToHook::Done { accepted: false } => return Ok(ExitCode::FAILURE),
+            ToHook::Done { accepted } => return Ok(accepted),
             other => answer(other, &mut writer)?,
         }
     }
@@ -76,11 +76,16 @@ fn print(line: &str) -> io::Result<()> {
 }
 
 /// The `old new name` lines that git writes to a hook.
-fn updates() -> Result<Vec<Update>, Stop> {
-    let mut input = Vec::new();
-    io::stdin().lock().take(MAX_INPUT).read_to_end(&mut input)?;
-    let text = String::from_utf8(input).map_err(|_| Stop("the names of refs must be UTF-8".to_owned()))?;
-    parse(&text).ok_or_else(|| Stop(format!("a push may move at most {MAX_UPDATES} refs")))
+fn updates(input: impl io::Read) -> Result<Vec<Update>, Stop> {
+    let mut read = Vec::new();
+    input.take(MAX_INPUT + 1).read_to_end(&mut read)?;
+    let too_many = || Stop(format!("a push may move at most {MAX_UPDATES} refs"));
+    // Cut short, the last name would be another's, and what follows it unseen.
+    if read.len() as u64 > MAX_INPUT {
+        return Err(too_many());
+    }
+    let text = String::from_utf8(read).map_err(|_| Stop("the names of refs must be UTF-8".to_owned()))?;
+    parse(&text).ok_or_else(too_many)
 }
 
 fn parse(text: &str) -> Option<Vec<Update>> {
@@ -128,5 +133,9 @@ mod tests {
         assert!(parse(&line.repeat(MAX_UPDATES)).is_some());
         assert!(parse(&line.repeat(MAX_UPDATES + 1)).is_none());
         assert!(parse("11111 2222").is_none());
+        let long = format!("{0} {0} refs/heads/{1}\n", "1".repeat(40), "x".repeat(600)).repeat(900);
+        assert!(parse(&long).is_some());
+        assert!(updates(long.as_bytes()).is_err(), "what is not read cannot be checked");
+        assert!(updates(&long.as_bytes()[..693 * 10]).is_ok());
     }
 }

@@ -28,10 +28,15 @@ pub(crate) fn run() -> ExitCode {
         }
         require_whole_history(&repository, &updates)?;
         let stream = client::connect(Stage::PreReceive, updates.clone())?;
-        client::obey(&stream, |message, writer| match message {
+        let accepted = client::obey(&stream, |message, writer| match message {
             ToHook::SendSource { commit, limits } => send(&repository, &updates, &commit, &limits, writer),
             ToHook::Line(_) | ToHook::Done { .. } => Ok(()),
-        })
+        })?;
+        // Another push may have been faster while this one was built.
+        match moved(&repository, &updates) {
+            Some(why) if accepted => Err(Stop(why)),
+            _ => Ok(accepted),
+        }
     })
 }
 
@@ -81,8 +86,7 @@ fn send(
     limits: &archive::Limits,
     writer: &mut BufWriter<&UnixStream>,
 ) -> Result<(), Stop> {
-    if let Some(moved) = moved(repository, updates) {
-        let why = format!("{moved} has moved since this push began: fetch, then push again");
+    if let Some(why) = moved(repository, updates) {
         ToServer::SourceRefused { why }.write(&mut *writer)?;
         return Ok(writer.flush()?);
     }
@@ -100,13 +104,14 @@ fn send(
     Ok(writer.flush()?)
 }
 
-/// The ref of the push, if any, that no longer is where git told the client it was.
-fn moved<'a>(repository: &Repository, updates: &'a [Update]) -> Option<&'a str> {
+/// Why git will not move the refs, if one of them no longer is where git told the client it was.
+fn moved(repository: &Repository, updates: &[Update]) -> Option<String> {
     let unmoved = |update: &Update| match repository.refname_to_id(&update.name) {
         Ok(oid) => oid.to_string() == update.old.as_str(),
         Err(error) => error.code() == ErrorCode::NotFound && update.old.is_zero(),
     };
-    updates.iter().find(|update| !unmoved(update)).map(|update| update.name.as_str())
+    let moved = updates.iter().find(|update| !unmoved(update))?;
+    Some(format!("{} has moved since this push began: fetch, then push again", moved.name))
 }
 
 fn unreadable(error: git2::Error) -> Stop {

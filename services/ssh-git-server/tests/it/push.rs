@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::world::{World, deployed};
+use crate::world::{Started, World, deployed, eventually};
 
 #[tokio::test]
 async fn a_push_is_built_stored_deployed_and_can_be_cloned_back() {
@@ -219,6 +219,29 @@ async fn a_ref_that_moved_since_the_push_began_stops_it_before_the_build() {
     let push = world.git(&ada, &at, &["push", "paas", "main"]).await.fails();
     push.says("refs/heads/main has moved since this push began: fetch, then push again");
     assert_eq!(world.fake.state().sources.len(), 1, "only the first push was built");
+}
+
+#[tokio::test]
+async fn a_ref_that_moved_during_the_build_is_told_as_such() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let project = world.project(&ada, "shop").await;
+    let at = world.working_copy(&ada, &project).await;
+    world.git(&ada, &at, &["push", "paas", "main"]).await.ok();
+    world.commit(&ada, &at, "second").await;
+    world.fake.state().sent_lines = 0;
+    if let Some(build) = &mut world.fake.state().build {
+        build.held = true;
+    }
+    let push = Started::start(world.git_command(&ada.key, &at, &["push", "paas", "main"]));
+    eventually("the build runs", || world.fake.state().sent_lines > 0).await;
+    {
+        let repository = git2::Repository::open_bare(world.repository(&project)).expect("a repository");
+        repository.find_reference("refs/heads/main").and_then(|mut main| main.delete()).expect("moved");
+    }
+    world.fake.release();
+    let push = push.finish().await.fails();
+    push.says("refs/heads/main has moved since this push began: fetch, then push again");
 }
 
 #[tokio::test]
