@@ -149,7 +149,10 @@ impl Check<'_> {
                     self.wait_or_stop(&mut patience, status).await?;
                     // An api that came back knows the push by its id, if it is told it.
                     match self.shared.control.open_push(request.clone()).await {
-                        Ok(response) => drop(to_build(&response)?),
+                        Ok(response) => {
+                            patience.answered();
+                            to_build(&response)?;
+                        }
                         Err(status) => tracing::debug!(error = status.message(), "not back yet"),
                     }
                 }
@@ -174,6 +177,7 @@ impl Check<'_> {
     ) -> Result<Followed, Stop> {
         if source_wanted {
             let operation = self.send_source(commit).await?;
+            patience.answered();
             if self.operation.is_empty() {
                 let (follow, cancel) = ("paastech operation --follow", "paastech cancel");
                 let line =
@@ -249,6 +253,7 @@ impl Check<'_> {
     async fn follow(&mut self, patience: &mut Patience) -> Result<Followed, Stop> {
         let request = FollowPushRequest { push_id: self.push.id.to_string(), from_seq: self.next };
         let mut stream = self.shared.control.follow_push(request).await?;
+        patience.answered();
         loop {
             let message = tokio::select! {
                 message = stream.message() => message?,

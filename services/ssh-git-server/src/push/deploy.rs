@@ -86,7 +86,10 @@ async fn announce(
     let request = RefsUpdatedRequest { push_id: push.id.to_string(), updates: ref_updates(updates) };
     loop {
         match shared.control.refs_updated(request.clone()).await {
-            Ok(response) => return Ok(response),
+            Ok(response) => {
+                patience.answered();
+                return Ok(response);
+            }
             Err(status) if patience.wait(shared, &status, conversation).await? => {}
             Err(status) => return Err(status.into()),
         }
@@ -123,6 +126,7 @@ async fn follow(
         from_seq: *next,
     };
     let mut stream = shared.control.follow_operation(request).await?;
+    patience.answered();
     loop {
         let message = tokio::select! {
             message = stream.message() => message?,

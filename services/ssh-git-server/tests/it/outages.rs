@@ -62,6 +62,29 @@ async fn an_outage_that_lasts_rejects_the_push() {
 }
 
 #[tokio::test]
+async fn a_second_outage_has_its_full_time() {
+    let world = World::with(Limits { reconnect_seconds: 2, ..Limits::default() }).await;
+    let ada = world.person("ada").await;
+    let project = world.project(&ada, "shop").await;
+    let at = world.working_copy(&ada, &project).await;
+    if let Some(build) = &mut world.fake.state().build {
+        build.held = true;
+    }
+    let push = Started::start(world.git_command(&ada.key, &at, &["push", "paas", "main"]));
+    eventually("the build runs", || world.fake.state().sent_lines > 0).await;
+    for outage in 1..3 {
+        world.fake.go_away();
+        tokio::time::sleep(std::time::Duration::from_millis(800)).await;
+        world.fake.come_back();
+        eventually("it is followed again", || world.fake.state().followed_from.len() > outage).await;
+        // Longer than one outage may last.
+        tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    }
+    world.fake.release();
+    push.finish().await.ok().says("shop is live");
+}
+
+#[tokio::test]
 async fn a_deployment_is_watched_through_an_outage() {
     let world = World::start().await;
     let ada = world.person("ada").await;
