@@ -179,7 +179,10 @@ pub fn remove_all(directories: &[PathBuf]) {
 }
 
 /// The bytes of every file under `path`.
-pub(crate) fn size_of(path: &Path) -> io::Result<u64> {
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn size_of(path: &Path) -> io::Result<u64> {
     let mut total = 0;
     for entry in fs::read_dir(path)? {
         let entry = entry?;

@@ -70,14 +70,16 @@ pub struct Limits {
     pub children: usize,
     /// How long a client may wait before it sends anything to git.
     pub first_byte_seconds: u64,
-    /// How long a pack may take to arrive.
+    /// How long a pack may take to arrive, or a fetch in all.
     pub receive_seconds: u64,
     /// How long a push may take in all: the longest build and five minutes.
     pub push_seconds: u64,
     /// How long a push waits for an api that has gone away.
     pub reconnect_seconds: u64,
-    /// Below this much free space no push is taken.
+    /// Below this much free space, or what one push may be, no push is taken.
     pub min_free_bytes: u64,
+    /// What the repository of one project may take on disk.
+    pub max_repository_bytes: u64,
 }
 
 impl Default for Limits {
@@ -97,6 +99,7 @@ impl Default for Limits {
             push_seconds: 65 * 60,
             reconnect_seconds: 120,
             min_free_bytes: 256 << 20,
+            max_repository_bytes: 2 << 30,
         }
     }
 }

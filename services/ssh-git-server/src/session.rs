@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use paastech_git_controller::repositories;
 use paastech_proto::control::{Access, ClosePushRequest};
 use paastech_runtime::trace::TraceId;
 use tracing::Instrument as _;
@@ -137,11 +138,6 @@ impl Session {
         if self.shared.shutdown.is_draining() {
             return self.error("the platform is restarting; try again in a moment").await;
         }
-        if command.service == Service::ReceivePack && self.is_full() {
-            return self
-                .error("the platform's disk is full; nothing can be pushed until its operator acts")
-                .await;
-        }
         let begun = Instant::now();
         let status = match command.service {
             Service::UploadPack => self.run_child(command.service, &project, None, None).await,
@@ -153,6 +149,10 @@ impl Session {
     }
 
     async fn push(&mut self, project: &Project) -> u32 {
+        let project = match self.room(project).await {
+            Ok(max_push_bytes) => &Project { max_push_bytes, ..project.clone() },
+            Err(why) => return self.error(&why).await,
+        };
         let push = Push::new(self.account.clone(), project.clone());
         let registration = self.shared.pushes.register(&push);
         let hooks = Some(HookAccess { token: &registration.token });
@@ -200,10 +200,27 @@ impl Session {
         transfer::run(&self.shared, child, &mut self.events, &self.writer, push).await
     }
 
-    fn is_full(&self) -> bool {
-        rustix::fs::statvfs(&self.shared.config.repositories).is_ok_and(|disk| {
-            disk.f_bavail.saturating_mul(disk.f_frsize) < self.shared.config.limits.min_free_bytes
-        })
+    /// How large a pack may be: what one push may be, and no more than the project has left.
+    async fn room(&self, project: &Project) -> Result<u64, String> {
+        let limits = &self.shared.config.limits;
+        let needed = limits.min_free_bytes.max(project.max_push_bytes);
+        let disk = rustix::fs::statvfs(&self.shared.config.repositories);
+        if disk.is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < needed) {
+            return Err(
+                "the platform's disk is full; nothing can be pushed until its operator acts".to_owned()
+            );
+        }
+        let path = self.shared.repositories.path(project.id);
+        let taken = tokio::task::spawn_blocking(move || repositories::size_of(&path)).await;
+        // What cannot be read is refused by who opens it.
+        let taken = taken.ok().and_then(Result::ok).unwrap_or(0);
+        match limits.max_repository_bytes.saturating_sub(taken) {
+            // To git, 0 is no limit.
+            0 => {
+                Err(format!("the repository is full: it may take {} MiB", limits.max_repository_bytes >> 20))
+            }
+            left => Ok(left.min(project.max_push_bytes)),
+        }
     }
 
     /// Refuses a git client in its own words.

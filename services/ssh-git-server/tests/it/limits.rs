@@ -130,6 +130,26 @@ async fn a_full_disk_takes_no_push_and_still_serves_fetches() {
 }
 
 #[tokio::test]
+async fn a_repository_takes_no_more_than_its_quota_and_is_still_read() {
+    let world = World::with(Limits { max_repository_bytes: 1 << 20, ..Limits::default() }).await;
+    let ada = world.person("ada").await;
+    let project = world.project(&ada, "shop").await;
+    let at = world.working_copy(&ada, &project).await;
+    world.git(&ada, &at, &["push", "paas", "main"]).await.ok();
+    let mut noise = vec![0; 2 << 20];
+    rand::fill(&mut noise[..]);
+    std::fs::write(at.join("noise"), &noise).expect("written");
+    world.commit(&ada, &at, "large").await;
+    let push = world.git(&ada, &at, &["push", "paas", "main"]).await.fails();
+    push.says("exceeds maximum allowed size");
+    // As what earlier pushes, within their limit, come to.
+    std::fs::write(world.repository(&project).join("objects/pack/filler"), &noise).expect("written");
+    let push = world.git(&ada, &at, &["push", "paas", "main:topic"]).await.fails();
+    push.says("fatal: remote error: PaaSTech: the repository is full: it may take 1 MiB");
+    world.git(&ada, &at, &["ls-remote", "paas"]).await.ok();
+}
+
+#[tokio::test]
 async fn keys_are_exchanged_again_in_the_middle_of_a_push() {
     let world = World::start().await;
     let ada = world.person("ada").await;
