@@ -13,7 +13,7 @@ use paastech_proto::control::{
     FollowPushResponse, OpenPushRequest, OpenPushResponse, PutPushSourceRequest, PutPushSourceResponse,
     RefsUpdatedRequest, RefsUpdatedResponse, control_server::Control,
 };
-use paastech_types::{AccountId, Failure, Kind};
+use paastech_types::{AccountId, Failure, KeyId, Kind};
 use serde::{Deserialize, Serialize};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
@@ -78,7 +78,9 @@ impl ControlService {
         let account = account::get(&mut tx, key.account_id).await?;
         drop(tx);
         // A database that takes no writes (a full disk, say) must not lock people out.
-        if let Err(error) = self.touch(&key).await {
+        if wanted.proven
+            && let Err(error) = self.touch(&key).await
+        {
             tracing::warn!(%error, "a key's last use cannot be noted");
         }
         Ok(account.map(|account| (key, account.name)))
@@ -89,6 +91,13 @@ impl ControlService {
         ssh_key::touch(&mut tx, key.id, self.engine.clock.now_ms()).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Whoever logged in with a key may use the connection only as long as the account has that key.
+    async fn require_key(&self, account: AccountId, key: KeyId) -> Result<(), Status> {
+        let mut tx = self.engine.db.read().await.map_err(|error| refuse(&error))?;
+        let found = ssh_key::get(&mut tx, account, key).await.map_err(|error| refuse(&error))?;
+        found.map(drop).ok_or_else(|| Failure::new(Kind::NotFound, "no such key").into())
     }
 
     /// The project, if the account may do this to it. Not there and not visible look the same.
@@ -133,6 +142,7 @@ impl Control for ControlService {
             Access::Unspecified => return Err(Failure::new(Kind::Invalid, "access: must be set").into()),
         };
         let account = parse(&request.account_id, "account_id")?;
+        self.require_key(account, parse(&request.key_id, "key_id")?).await?;
         let project = ControlService::authorize(self, account, &request.project, needed).await?;
         Ok(Response::new(AuthorizeResponse {
             project_id: project.id,

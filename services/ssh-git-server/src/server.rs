@@ -66,7 +66,8 @@ impl Shared {
 
     /// The account of a key; `None` for an unknown one.
     pub(crate) async fn authenticate(&self, key: ClientKey) -> Result<Option<Account>, Status> {
-        let request = AuthenticateKeyRequest { fingerprint: key.fingerprint, blob: key.blob };
+        let ClientKey { blob, fingerprint, proven } = key;
+        let request = AuthenticateKeyRequest { fingerprint, blob, proven };
         let found = match self.control.authenticate_key(request).await {
             Ok(found) => found,
             Err(status) if status.code() == Code::NotFound => return Ok(None),
@@ -94,6 +95,7 @@ impl Shared {
             account_id: account.id.to_string(),
             project: project.to_owned(),
             access: access.into(),
+            key_id: account.key.to_string(),
         };
         match self.control.authorize(request).await {
             Ok(response) => project_of(response)

@@ -22,12 +22,14 @@ const USER_TIMEOUT_MS: u32 = 60_000;
 /// How long a connection that has nothing left to do may take to close, by itself or after it was told to.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// A public key as a client proved to hold it.
+/// A public key that a client offers, or has proved to hold.
 pub(crate) struct ClientKey {
     /// The key in SSH wire form.
     pub(crate) blob: Vec<u8>,
     /// SHA-256 of it.
     pub(crate) fingerprint: Vec<u8>,
+    /// It has signed with it.
+    pub(crate) proven: bool,
 }
 
 /// What every connection shares.

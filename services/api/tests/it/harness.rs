@@ -8,10 +8,11 @@ use paastech_api::{
     config::{BuildsConfig, DockerfilePolicy, Limits, PasswordConfig, Rate, SignUp},
 };
 use paastech_proto::{
+    control::control_client::ControlClient,
     git::{git_controller_client::GitControllerClient, git_controller_server::GitControllerServer},
     pomegranate::{pomegranate_client::PomegranateClient, pomegranate_server::PomegranateServer},
 };
-use paastech_runtime::{Clock, Shutdown, transport::in_process};
+use paastech_runtime::{Clock, Shutdown, Transport, transport::in_process};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -26,6 +27,7 @@ pub(crate) struct Server {
     pub(crate) fakes: Fakes,
     pub(crate) clock: Clock,
     pub(crate) config: Config,
+    pub(crate) control: ControlClient<Transport>,
     shutdown: Shutdown,
     dir: tempfile::TempDir,
 }
@@ -63,9 +65,9 @@ fn config() -> Config {
             account: often,
             deploy: often,
         },
+        builds: BuildsConfig { dockerfile: DockerfilePolicy::All, ..BuildsConfig::default() },
         engine: EngineConfig { drain_seconds: 0, ..EngineConfig::default() },
         ..Config::default()
-        builds: BuildsConfig { dockerfile: DockerfilePolicy::All, ..BuildsConfig::default() },
     }
 }
 
@@ -92,9 +94,10 @@ impl Server {
         let clock = Clock::manual(Clock::system().now_ms());
         let service = Service::build(config.clone(), neighbours, clock.clone()).await.expect("the service");
         let url = format!("http://{}", service.addr());
+        let control = ControlClient::new(in_process(service.control_server()));
         let shutdown = Shutdown::new();
         service.run(&shutdown);
-        Self { url, fakes, clock, config, shutdown, dir }
+        Self { url, fakes, clock, config, control, shutdown, dir }
     }
 
     /// Where its files are.

@@ -1,7 +1,11 @@
 //! `/v1/ssh-keys`.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use paastech_proto::control::{Access, AuthenticateKeyRequest, AuthorizeRequest};
 use reqwest::StatusCode;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tonic::Code;
 
 use crate::harness::on_each_database;
 
@@ -11,7 +15,6 @@ const DSA: &str = "ssh-dss AAAAB3NzaC1kc3MAAACBAP";
 
 /// An RSA key of so many bits, in wire form: `ssh-rsa`, exponent, modulus.
 fn rsa(bits: usize) -> String {
-    use base64::{Engine as _, prelude::BASE64_STANDARD};
     let mut modulus = vec![0xc1_u8; bits / 8];
     modulus.insert(0, 0);
     let mut blob = Vec::new();
@@ -39,6 +42,37 @@ async fn a_key_is_added_once_and_removed() {
         assert_eq!(ada.delete(&location).await.status(), 204);
         ada.get(&location).await.refused(404, "not_found").await;
         eve.post("/v1/ssh-keys", &body).await.expect(StatusCode::CREATED).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_removed_key_is_good_for_nothing_on_a_connection_it_opened() {
+    on_each_database(async |server| {
+        let ada = server.user("ada").await;
+        ada.post("/v1/projects", &json!({ "slug": "shop" })).await.expect(StatusCode::CREATED).await;
+        let body = json!({ "name": "laptop", "public_key": ED25519 });
+        let added = ada.post("/v1/ssh-keys", &body).await;
+        let location = added.header("location").unwrap();
+        let mut control = server.control.clone();
+        let blob = BASE64_STANDARD.decode(ED25519.split(' ').nth(1).unwrap()).unwrap();
+        let offer =
+            AuthenticateKeyRequest { fingerprint: Sha256::digest(&blob).to_vec(), blob, proven: false };
+        let found = control.authenticate_key(offer.clone()).await.unwrap().into_inner();
+        let unused = ada.get(&location).await.expect(StatusCode::OK).await;
+        assert!(unused["last_used_at"].is_null(), "an offer is no use: {unused}");
+        control.authenticate_key(AuthenticateKeyRequest { proven: true, ..offer }).await.unwrap();
+        let used = ada.get(&location).await.expect(StatusCode::OK).await;
+        assert!(!used["last_used_at"].is_null(), "{used}");
+        let push = AuthorizeRequest {
+            account_id: found.account_id,
+            project: "shop".to_owned(),
+            access: Access::Write.into(),
+            key_id: found.key_id,
+        };
+        control.authorize(push.clone()).await.unwrap();
+        assert_eq!(ada.delete(&location).await.status(), 204);
+        assert_eq!(control.authorize(push).await.unwrap_err().code(), Code::NotFound);
     })
     .await;
 }

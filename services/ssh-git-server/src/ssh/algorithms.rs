@@ -10,6 +10,9 @@ use russh::{
 
 use super::{KEEPALIVE, host_key::HostKey};
 
+/// Keys that one connection may try.
+pub(super) const MAX_ATTEMPTS: usize = 20;
+
 const KEX: &[kex::Name] = &[
     kex::MLKEM768X25519_SHA256,
     kex::CURVE25519,
@@ -44,7 +47,7 @@ pub(super) fn config(host_key: &HostKey) -> server::Config {
         // Clients ask once without any key, and once per key they hold: neither may cost them a second.
         auth_rejection_time: Duration::from_millis(75),
         auth_rejection_time_initial: Some(Duration::ZERO),
-        max_auth_attempts: 20,
+        max_auth_attempts: MAX_ATTEMPTS,
         keys: vec![host_key.0.clone()],
         // What one connection may hold in memory: channels × buffer × the longest packet (256 KiB).
         channel_buffer_size: 8,

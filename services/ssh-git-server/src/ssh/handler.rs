@@ -21,7 +21,7 @@ use crate::{
 pub(super) enum Error {
     #[error(transparent)]
     Protocol(#[from] russh::Error),
-    #[error("too many unknown keys")]
+    #[error("too many keys")]
     TooManyKeys,
     #[error("keys cannot be looked up: {0}")]
     Unavailable(String),
@@ -33,6 +33,8 @@ pub(super) struct Handler {
     connection: Arc<Connection>,
     /// Who has proved to hold a key. An offered key proves nothing and leaves no trace here.
     account: Option<Account>,
+    /// Keys that were offered so far.
+    offers: usize,
     /// Channels that have had their one command.
     busy: HashSet<ChannelId>,
 }
@@ -42,16 +44,14 @@ const USER: &str = "git";
 
 impl Handler {
     pub(super) fn new(shared: Arc<Shared>, connection: Arc<Connection>) -> Self {
-        Self { shared, connection, account: None, busy: HashSet::new() }
+        Self { shared, connection, account: None, offers: 0, busy: HashSet::new() }
     }
 
-    async fn account(&self, user: &str, key: &PublicKey) -> Result<Option<Account>, Error> {
+    async fn account(&self, user: &str, key: ClientKey) -> Result<Option<Account>, Error> {
         if user != USER {
             return Ok(None);
         }
-        let blob = key.to_bytes().map_err(russh::Error::from)?;
-        let fingerprint = key.fingerprint(HashAlg::Sha256).as_bytes().to_vec();
-        let found = self.shared.authenticate(ClientKey { blob, fingerprint }).await;
+        let found = self.shared.authenticate(key).await;
         let found = found.map_err(|status| Error::Unavailable(status.message().to_owned()))?;
         if found.is_none() && !self.shared.permits.unknown_key(self.connection.ip) {
             return Err(Error::TooManyKeys);
@@ -67,7 +67,12 @@ impl server::Handler for Handler {
         if !algorithms::is_taken(offer.algorithm) {
             return Ok(Auth::reject());
         }
-        let known = self.account(user, offer.public_key).await?.is_some();
+        // A known key that is only offered is no failed attempt: the library counts none.
+        self.offers += 1;
+        if self.offers > algorithms::MAX_ATTEMPTS {
+            return Err(Error::TooManyKeys);
+        }
+        let known = self.account(user, offered(offer.public_key)?).await?.is_some();
         Ok(if known { Auth::Accept } else { Auth::reject() })
     }
 
@@ -76,7 +81,8 @@ impl server::Handler for Handler {
         if !algorithms::is_taken(key.algorithm) {
             return Ok(Auth::reject());
         }
-        self.account = self.account(user, key.public_key).await?;
+        let proven = ClientKey { proven: true, ..offered(key.public_key)? };
+        self.account = self.account(user, proven).await?;
         Ok(if self.account.is_some() { Auth::Accept } else { Auth::reject() })
     }
 
@@ -165,6 +171,12 @@ impl server::Handler for Handler {
     ) -> Result<(), Error> {
         answer(session, channel, false)
     }
+}
+
+fn offered(key: &PublicKey) -> Result<ClientKey, Error> {
+    let blob = key.to_bytes().map_err(russh::Error::from)?;
+    let fingerprint = key.fingerprint(HashAlg::Sha256).as_bytes().to_vec();
+    Ok(ClientKey { blob, fingerprint, proven: false })
 }
 
 /// Answers the request that is being handled, if the client wants an answer.

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 pub(crate) use russh::client::Config;
 use russh::{
-    Channel, ChannelMsg,
+    Channel, ChannelMsg, Signer,
     client::{self, Handle, Msg},
-    keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, load_secret_key},
+    keys::{HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate, agent::AgentIdentity, load_secret_key},
 };
 
 use crate::world::{Person, World};
@@ -35,6 +35,31 @@ pub(crate) async fn connect(world: &World, person: &Person, config: Config) -> H
 pub(crate) async fn greet(world: &World, config: Config) -> Handle<Trusting> {
     let to = ("127.0.0.1", world.port);
     client::connect(Arc::new(config), to, Trusting).await.expect("connected")
+}
+
+/// Signs nothing: a key is only offered.
+pub(crate) struct NoKey;
+
+#[derive(Debug)]
+pub(crate) struct Unsigned;
+
+impl From<russh::SendError> for Unsigned {
+    fn from(_: russh::SendError) -> Self {
+        Self
+    }
+}
+
+impl Signer for NoKey {
+    type Error = Unsigned;
+
+    async fn auth_sign(
+        &mut self,
+        _: &AgentIdentity,
+        _: Option<HashAlg>,
+        _: Vec<u8>,
+    ) -> Result<Vec<u8>, Unsigned> {
+        Err(Unsigned)
+    }
 }
 
 /// Reads a channel to its end, at most half a minute, and gives the exit status.

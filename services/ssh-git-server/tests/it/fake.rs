@@ -59,6 +59,10 @@ pub(crate) struct Project {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) keys: HashMap<Vec<u8>, (AccountId, String)>,
+    /// Keys that were looked up, and whether they were proven.
+    pub(crate) lookups: Vec<bool>,
+    /// The key ids that were given out.
+    pub(crate) key_ids: HashSet<String>,
     pub(crate) projects: Vec<Project>,
     pub(crate) readers: HashSet<AccountId>,
     pub(crate) build: Option<Build>,
@@ -179,9 +183,12 @@ impl Control for Fake {
         self.up()?;
         let request = request.into_inner();
         assert_eq!(request.fingerprint.len(), 32, "a SHA-256 fingerprint");
-        let found = self.state().keys.get(&request.blob).cloned();
+        let mut state = self.state();
+        state.lookups.push(request.proven);
+        let found = state.keys.get(&request.blob).cloned();
         let (id, account_name) = found.ok_or_else(|| Status::not_found("unknown key"))?;
         let key_id = KeyId::new().to_string();
+        state.key_ids.insert(key_id.clone());
         Ok(Response::new(AuthenticateKeyResponse { account_id: id.to_string(), account_name, key_id }))
     }
 
@@ -193,6 +200,9 @@ impl Control for Fake {
         let request = request.into_inner();
         let account: AccountId = request.account_id.parse().expect("an id");
         let state = self.state();
+        if !state.key_ids.contains(&request.key_id) {
+            return Err(Status::not_found("no such key"));
+        }
         let named =
             |project: &&Project| project.slug == request.project || project.id.to_string() == request.project;
         let project =

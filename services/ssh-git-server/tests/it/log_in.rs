@@ -8,12 +8,16 @@ use std::{
 
 use paastech_proto::control::control_client::ControlClient;
 use paastech_ssh_git_server::{build, config::Limits};
+use russh::keys::load_public_key;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-use crate::world::{World, config};
+use crate::{
+    client,
+    world::{World, config},
+};
 
 #[tokio::test]
 async fn an_unknown_key_is_denied() {
@@ -124,4 +128,35 @@ async fn an_api_that_does_not_answer_is_no_denial() {
     ran.never_says("Permission denied");
     world.fake.come_back();
     world.ssh(&ada.key, &["-T"], &[]).await.says("Hello ada");
+}
+
+#[tokio::test]
+async fn an_offered_key_is_no_use_of_it_and_offers_run_out() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    world.ssh(&ada.key, &["-T"], &[]).await.says("Hello ada");
+    assert_eq!(world.fake.state().lookups.iter().filter(|proven| **proven).count(), 1);
+    world.fake.state().lookups.clear();
+    let key = load_public_key(ada.key.with_extension("pub")).expect("a public key");
+    let mut client = client::greet(&world, client::Config::default()).await;
+    for _ in 0..100 {
+        let offered = client.authenticate_publickey_with("git", key.clone(), None, &mut client::NoKey).await;
+        assert!(!offered.is_ok_and(|outcome| outcome.success()), "nobody signs");
+    }
+    assert_eq!(world.fake.state().lookups, [false; 20]);
+}
+
+#[tokio::test]
+async fn a_key_that_was_removed_ends_what_its_connection_may_do() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    world.project(&ada, "shop").await;
+    let client = client::connect(&world, &ada, client::Config::default()).await;
+    for expected in [Some(0), Some(1)] {
+        let mut channel = client.channel_open_session().await.expect("opened");
+        channel.exec(false, "git-upload-pack 'shop'").await.expect("asked");
+        channel.data_bytes(&b"0000"[..]).await.expect("sent");
+        assert_eq!(client::status(&mut channel).await, expected);
+        world.fake.state().key_ids.clear();
+    }
 }
