@@ -13,7 +13,6 @@ use crate::{
 };
 
 /// A variable, opened.
-#[derive(Clone)]
 pub(crate) struct Setting {
     pub(crate) secret: bool,
     pub(crate) value: Secret,

@@ -34,7 +34,7 @@ use tokio::sync::Notify;
 pub(crate) use self::{
     build::Followers,
     ref_scan::on_head,
-    submit::{Input, NewOperation, cancel, submit},
+    submit::{Input, NewOperation, cancel, in_the_way, submit},
 };
 use crate::{secrets::Vault, store::operation};
 
@@ -171,10 +171,11 @@ impl Engine {
         let mut tx = self.db.begin().await?;
         let claimed = operation::claim(&mut tx, self.db.backend(), &self.holder, self.clock.now_ms()).await;
         match claimed {
-            Ok(row) => {
+            Ok(Some(row)) => {
                 tx.commit().await?;
-                Ok(row)
+                Ok(Some(row))
             }
+            Ok(None) => Ok(None),
             // Somebody else was first: the next poll finds what is left.
             Err(DbError::Duplicate(_)) => Ok(None),
             Err(error) => Err(error),

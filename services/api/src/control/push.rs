@@ -136,6 +136,7 @@ async fn record(
             let mut tx = engine.db.begin().await?;
             let mut opened = None;
             if let Some(commit) = commit {
+                desired::lock(&mut tx, project_id).await?;
                 if let Some(other) = operation::list_open(&mut tx, project_id, "build").await?.first() {
                     return Ok(Recorded::Busy(other.id.clone()));
                 }
@@ -166,10 +167,7 @@ async fn record(
                     "{text}. Wait for it, or end it with: paastech cancel {other}"
                 )));
             }
-            // Two pushes at once: the index let one through.
-            Ok(Recorded::Busy(_)) | Err(DbError::Duplicate(_)) if Instant::now() < until => {
-                tokio::time::sleep(Duration::from_millis(250)).await;
-            }
+            Ok(Recorded::Busy(_)) => tokio::time::sleep(Duration::from_millis(250)).await,
             Ok(recorded) => return Ok(recorded),
             Err(error) => return Err(refuse(&error)),
         }

@@ -123,7 +123,7 @@ fn interrupted() -> Stop {
 }
 
 pub(crate) fn input(context: &Context<'_>) -> Result<Input, Stop> {
-    serde_json::from_str(&context.row.input).map_err(|_| fail("internal", "the operation cannot be read"))
+    context.row.input().map_err(|_| fail("internal", "the operation cannot be read"))
 }
 
 /// Refuses what its author may not build.

@@ -1,5 +1,5 @@
-//! The scan that heals lost calls: a deploy branch that moved without its deployment gets one, and a build whose
-//! pusher never brought the source ends.
+//! The scan that heals lost calls: a deploy branch that moved without its deployment gets one, a build whose pusher
+//! never brought the source ends, and a deletion that failed is tried again.
 
 use paastech_db::DbError;
 use paastech_proto::git::ListRefsRequest;
@@ -14,6 +14,7 @@ use crate::store::{
 
 pub(crate) async fn pass(engine: &Engine) -> anyhow::Result<()> {
     end_abandoned(engine).await?;
+    delete_again(engine).await?;
     let mut tx = engine.db.read().await?;
     let projects = desired::list_live(&mut tx).await?;
     drop(tx);
@@ -52,15 +53,43 @@ pub(crate) async fn on_head(
     by: Option<paastech_types::AccountId>,
 ) -> Result<Option<operation::Row>, DbError> {
     let id: ProjectId = project.id()?;
+    let record_only = project.auto_deploy == 0;
+    desired::lock(tx, id).await?;
+    if record_only && another_waits(tx, id).await? {
+        return Ok(None);
+    }
     if !desired::move_head(tx, id, project.head_oid.as_deref(), commit).await? {
         return Ok(None);
     }
-    let input = Input::DeployCommit {
-        commit: commit.to_owned(),
-        reason: "push".to_owned(),
-        record_only: project.auto_deploy == 0,
-    };
+    let input = Input::DeployCommit { commit: commit.to_owned(), reason: "push".to_owned(), record_only };
     Ok(Some(submit(engine, tx, NewOperation { project_id: id, input, created_by: by }).await?))
+}
+
+/// What only records a commit waits, for the scan, until it pushes nothing aside that changes the running app.
+async fn another_waits(tx: &mut paastech_db::Tx, project: ProjectId) -> Result<bool, DbError> {
+    for row in operation::list_open(tx, project, "deploy").await? {
+        let records = matches!(row.input()?, Input::DeployCommit { record_only: true, .. });
+        if row.state == "queued" && !records {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A deletion that was accepted comes to its end, however often it fails.
+async fn delete_again(engine: &Engine) -> Result<(), DbError> {
+    let mut tx = engine.db.begin().await?;
+    let undead = desired::list_undead(&mut tx).await?;
+    for project in &undead {
+        tracing::warn!(project.id = project.id, "a deletion ended early and is tried again");
+        let new = NewOperation { project_id: project.id()?, input: Input::Delete, created_by: None };
+        submit(engine, &mut tx, new).await?;
+    }
+    tx.commit().await?;
+    if !undead.is_empty() {
+        engine.wake();
+    }
+    Ok(())
 }
 
 async fn end_abandoned(engine: &Engine) -> Result<(), DbError> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use crate::store::{
+    desired,
     operation::{self, End, Kind, Reason, Row},
     operation_event,
 };
@@ -74,17 +75,27 @@ pub(crate) struct NewOperation {
     pub(crate) created_by: Option<AccountId>,
 }
 
-/// Accepts an operation inside the caller's transaction; `Engine::wake` after the commit makes it start at once.
+/// Accepts an operation inside the caller's transaction; `Engine::wake` after the commit makes it start at once. What
+/// one that waits will do anyway is answered with that one.
 pub(crate) async fn submit(engine: &Engine, tx: &mut Tx, new: NewOperation) -> Result<Row, DbError> {
+    desired::lock(tx, new.project_id).await?;
     let kind = new.input.kind();
     let now = engine.clock.now_ms();
     for other in operation::list_open(tx, new.project_id, kind.lane()).await? {
+        let is_delete = other.kind()? == Kind::Delete;
         if kind == Kind::Delete {
+            if is_delete {
+                return Ok(other);
+            }
             cancel(engine, tx, &other, "superseded", "the project is being deleted").await?;
-        } else if other.state == "queued" {
+        } else if other.state == "queued" && !is_delete {
+            if is_carried_by(&new.input, &other)? {
+                return Ok(other);
+            }
             let reason = reason("superseded", "a newer operation took its place");
-            operation::finish_queued(tx, other.id()?, End::Superseded, &reason, now).await?;
-            operation_event::append(tx, other.id()?, &other.step, "end", now, "{}").await?;
+            if operation::finish_queued(tx, other.id()?, End::Superseded, &reason, now).await? {
+                operation_event::append(tx, other.id()?, &other.step, "end", now, "{}").await?;
+            }
         }
     }
     let id = OperationId::new();
@@ -112,7 +123,39 @@ pub(crate) async fn submit(engine: &Engine, tx: &mut Tx, new: NewOperation) -> R
     Ok(row)
 }
 
-/// Ends a waiting operation, or asks a running one to end. `false`: it has ended already.
+/// Whether the deployment of a commit that waits brings about what is asked for: it reads the configuration when its
+/// turn comes, and starts the app.
+fn is_carried_by(input: &Input, waiting: &Row) -> Result<bool, DbError> {
+    let asked = matches!(input, Input::Reconfigure | Input::Start);
+    Ok(asked && matches!(waiting.input()?, Input::DeployCommit { record_only: false, .. }))
+}
+
+/// The waiting operation on a commit that this one would push aside: what was pushed is never lost by it.
+pub(crate) async fn in_the_way(
+    tx: &mut Tx,
+    project: ProjectId,
+    input: &Input,
+) -> Result<Option<Row>, DbError> {
+    if !matches!(input, Input::Stop | Input::Start | Input::Reconfigure) {
+        return Ok(None);
+    }
+    for row in operation::list_open(tx, project, "deploy").await? {
+        let is_commit = row.state == "queued" && matches!(row.input()?, Input::DeployCommit { .. });
+        if is_commit && !is_carried_by(input, &row)? {
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
+}
+
+impl Row {
+    pub(crate) fn input(&self) -> Result<Input, DbError> {
+        serde_json::from_str(&self.input).map_err(|_| DbError::Corrupt("operation input"))
+    }
+}
+
+/// Ends a waiting operation, or asks a running one to end. `false`: it has ended already, or deletes its project, which
+/// nothing takes back.
 pub(crate) async fn cancel(
     engine: &Engine,
     tx: &mut Tx,
@@ -120,6 +163,9 @@ pub(crate) async fn cancel(
     code: &str,
     text: &str,
 ) -> Result<bool, DbError> {
+    if row.kind()? == Kind::Delete {
+        return Ok(false);
+    }
     let now = engine.clock.now_ms();
     let id = row.id()?;
     if operation::finish_queued(tx, id, End::Cancelled, &reason(code, text), now).await? {

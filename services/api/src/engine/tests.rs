@@ -642,3 +642,102 @@ async fn a_deleted_project_is_buried_and_stays_so() {
     assert_eq!(bench.project().await.active_release_id, None);
     bench.end().await;
 }
+
+#[tokio::test]
+async fn a_deletion_outlives_whatever_comes_after_it_and_its_own_failure() {
+    let bench = Bench::new().await;
+    let mut tx = bench.tx().await;
+    let before = desired::get(&mut tx, bench.project).await.expect("read").expect("there");
+    desired::set_state(&mut tx, bench.project, "deleted", 1).await.expect("set");
+    tx.commit().await.expect("committed");
+    let delete = bench.submit(Input::Delete).await;
+    let mut tx = bench.tx().await;
+    let late = super::on_head(&bench.engine, &mut tx, &before, &"c".repeat(40), None).await.expect("runs");
+    assert!(late.is_none(), "nothing is deployed any more");
+    assert!(!super::cancel(&bench.engine, &mut tx, &delete, "cancelled", "no").await.expect("runs"));
+    let new = NewOperation { project_id: bench.project, input: Input::Stop, created_by: None };
+    assert!(submit(&bench.engine, &mut tx, new).await.is_err());
+    drop(tx);
+    assert_eq!(bench.row(&delete).await.state, "queued");
+
+    let claimed = bench.engine.claim().await.expect("claims").expect("a row");
+    let claim = operation::Claim {
+        id: delete.id().expect("an id"),
+        holder: bench.engine.holder.to_string(),
+        fence: claimed.fence,
+    };
+    let mut tx = bench.tx().await;
+    assert!(operation::finish(&mut tx, &claim, operation::End::Failed, None, 1).await.expect("runs"));
+    tx.commit().await.expect("committed");
+    super::ref_scan::pass(&bench.engine).await.expect("scans");
+    super::ref_scan::pass(&bench.engine).await.expect("scans");
+    let open = operation::list_open(&mut bench.tx().await, bench.project, "deploy").await.expect("rows");
+    assert_eq!(open.iter().map(|row| row.kind.as_str()).collect::<Vec<_>>(), ["delete"]);
+    bench.start();
+    assert_eq!(bench.ended(&open[0]).await.state, "done");
+    super::ref_scan::pass(&bench.engine).await.expect("scans");
+    let open = operation::list_open(&mut bench.tx().await, bench.project, "deploy").await.expect("rows");
+    assert!(open.is_empty(), "it is deleted once");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_push_that_waits_is_deployed_whatever_else_is_asked_for() {
+    let bench = Bench::new().await;
+    bench.deploy("a").await;
+    bench.engine.claim().await.expect("claims").expect("a row");
+    let push = bench.deploy("b").await;
+    for input in [Input::Reconfigure, Input::Start] {
+        assert_eq!(bench.submit(input).await.id, push.id, "it brings this about, too");
+    }
+    let mut tx = bench.tx().await;
+    let waiting = super::in_the_way(&mut tx, bench.project, &Input::Stop).await.expect("read");
+    assert_eq!(waiting.expect("stopping would lose it").id, push.id);
+    drop(tx);
+    assert_eq!(bench.row(&push).await.state, "queued");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_push_that_is_only_recorded_pushes_nothing_aside() {
+    let bench = Bench::new().await;
+    bench.deploy("a").await;
+    bench.engine.claim().await.expect("claims").expect("a row");
+    let stop = bench.submit(Input::Stop).await;
+    let mut tx = bench.tx().await;
+    sqlx::query("UPDATE project SET auto_deploy = 0").execute(&mut *tx).await.expect("set");
+    let project = desired::get(&mut tx, bench.project).await.expect("read").expect("there");
+    let commit = "c".repeat(40);
+    let record = super::on_head(&bench.engine, &mut tx, &project, &commit, None).await.expect("runs");
+    assert!(record.is_none(), "the scan does it later");
+    let reason = super::submit::reason("cancelled", "by the user");
+    let (id, end) = (stop.id().expect("an id"), operation::End::Cancelled);
+    assert!(operation::finish_queued(&mut tx, id, end, &reason, 1).await.expect("runs"));
+    let record = super::on_head(&bench.engine, &mut tx, &project, &commit, None).await.expect("runs");
+    let record = record.expect("now nothing waits");
+    for input in [Input::Stop, Input::Start, Input::Reconfigure] {
+        let waiting = super::in_the_way(&mut tx, bench.project, &input).await.expect("read");
+        assert_eq!(waiting.expect("would lose it").id, record.id);
+    }
+    drop(tx);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn submits_at_once_are_all_accepted_while_others_are_claimed() {
+    let bench = Bench::new().await;
+    bench.start();
+    for _ in 0..10 {
+        let at_once = (0..8).map(|_| {
+            bench.submit(Input::DeployCommit {
+                commit: "a".repeat(40),
+                reason: "deployment".to_owned(),
+                record_only: false,
+            })
+        });
+        futures_util::future::join_all(at_once).await;
+    }
+    let newest = bench.deploy("b").await;
+    assert_eq!(bench.ended(&newest).await.state, "done");
+    bench.end().await;
+}

@@ -118,11 +118,17 @@ pub(crate) async fn list(
 /// What it has done so far is undone; after its commit point it goes on to its end.
 #[utoipa::path(post, path = "/v1/operations/{operation}/cancel", tag = "operations",
     params(("operation" = Uuid, Path)), extensions(("x-permission" = json!("Deploy"))),
-    responses((status = 202, body = OperationView), (status = 409, description = "It has ended already")))]
+    responses((status = 202, body = OperationView), (status = 409, description = "It has ended already, or is a deletion")))]
 pub(crate) async fn cancel(
     State(app): State<App>,
     operation: AuthorizedOperation<Deploy>,
 ) -> Result<Reply<OperationView>, Problem> {
+    if operation.row.kind == "delete" {
+        return Err(Problem::conflict(
+            "not_cancellable",
+            "nothing brings back a project that is being deleted",
+        ));
+    }
     let mut tx = app.db.begin().await?;
     let asked =
         engine::cancel(&app.engine, &mut tx, &operation.row, "cancelled", "cancelled on request").await?;

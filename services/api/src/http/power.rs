@@ -1,6 +1,8 @@
 //! `/v1/projects/{project}/stop` and `/start`.
 
 use axum::extract::State;
+use paastech_db::Tx;
+use paastech_types::ProjectId;
 
 use super::{operations::OperationView, problem::Problem, reply::Reply};
 use crate::{
@@ -54,11 +56,22 @@ pub(crate) async fn submit(
 ) -> Result<Reply<OperationView>, Problem> {
     app.limiters.deploy(project.id)?;
     let mut tx = app.db.begin().await?;
+    project::lock(&mut tx, project.id).await?.ok_or_else(Problem::not_found)?;
+    leave_pushes(&mut tx, project.id, &input).await?;
     let new = NewOperation { project_id: project.id, input, created_by: Some(caller.account) };
     let row = engine::submit(&app.engine, &mut tx, new).await?;
-    // Operations before their project, as the engine takes them: the other way round, the two could block each other.
-    project::lock(&mut tx, project.id).await?.ok_or_else(Problem::not_found)?;
     tx.commit().await?;
     app.engine.wake();
     OperationView::accepted(app, row)
+}
+
+/// Refuses what would take the place of a push that waits for its turn.
+pub(crate) async fn leave_pushes(tx: &mut Tx, project: ProjectId, input: &Input) -> Result<(), Problem> {
+    match engine::in_the_way(tx, project, input).await? {
+        None => Ok(()),
+        Some(row) => {
+            let detail = format!("a push waits to be deployed: wait for operation {}, or cancel it", row.id);
+            Err(Problem::conflict("deployment_waiting", detail))
+        }
+    }
 }

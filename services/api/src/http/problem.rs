@@ -108,11 +108,6 @@ impl Problem {
         self
     }
 
-    /// Whether the same request may be answered otherwise a moment later.
-    pub(crate) fn is_passing(&self) -> bool {
-        self.status == StatusCode::SERVICE_UNAVAILABLE
-    }
-
     #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
         self.status

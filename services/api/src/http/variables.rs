@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     extract::{IfMatch, Json, Path, Query},
     operations::OperationView,
+    power::leave_pushes,
     problem::Problem,
     reply::{Reply, etag},
 };
@@ -216,7 +217,6 @@ pub(crate) async fn unset(
     apply(&app, &project, &condition, Change::from([(name, None)]), effect).await
 }
 
-/// Asked again when the engine was at the project's operations at the same moment, and the database broke the tie.
 async fn apply(
     app: &App,
     authorized: &Authorized<WriteConfiguration>,
@@ -225,13 +225,7 @@ async fn apply(
     effect: Effect,
 ) -> Result<Reply<VariablesView>, Problem> {
     let deploys = effect.deploy.unwrap_or(true);
-    let mut attempts = 0;
-    let (mut view, operation) = loop {
-        match try_apply(app, authorized, condition, change.clone(), deploys).await {
-            Err(refusal) if refusal.is_passing() && attempts < 3 => attempts += 1,
-            other => break other?,
-        }
-    };
+    let (mut view, operation) = write(app, authorized, condition, change, deploys).await?;
     let version = view.configuration_version;
     let Some(row) = operation else { return Ok(Reply::ok(view).version(version)) };
     app.engine.wake();
@@ -240,7 +234,7 @@ async fn apply(
     Ok(Reply::accepted(location, view).version(version))
 }
 
-async fn try_apply(
+async fn write(
     app: &App,
     authorized: &Authorized<WriteConfiguration>,
     condition: &IfMatch,
@@ -261,6 +255,7 @@ async fn try_apply(
     let changed = version != project.configuration_version;
     let runs = project.active_release_id.0.is_some() && project.desired_state == "running";
     let operation = if changed && runs && deploys {
+        leave_pushes(&mut tx, project.id, &Input::Reconfigure).await?;
         let new =
             NewOperation { project_id: project.id, input: Input::Reconfigure, created_by: Some(account) };
         Some(engine::submit(&app.engine, &mut tx, new).await?)

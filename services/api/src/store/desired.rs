@@ -32,6 +32,23 @@ pub(crate) async fn get(tx: &mut Tx, id: ProjectId) -> Result<Option<Row>, DbErr
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(id.to_string()).fetch_optional(&mut **tx).await?)
 }
 
+/// Holds a project until the transaction's end. Whoever changes a project's operations does this first, so that two
+/// who do never wait for each other.
+pub(crate) async fn lock(tx: &mut Tx, id: ProjectId) -> Result<Option<Row>, DbError> {
+    let text = format!("UPDATE project SET fence = fence WHERE id = $1 RETURNING {COLUMNS}");
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(id.to_string()).fetch_optional(&mut **tx).await?)
+}
+
+/// Projects whose deletion was accepted and has ended without deleting them.
+pub(crate) async fn list_undead(tx: &mut Tx) -> Result<Vec<Row>, DbError> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM project p WHERE p.desired_state = 'deleted' AND p.deleted_at IS NULL AND NOT EXISTS \
+         (SELECT 1 FROM operation o WHERE o.project_id = p.id AND o.kind = 'delete' \
+         AND o.state IN ('queued', 'running', 'undoing')) ORDER BY p.id"
+    );
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(text)).fetch_all(&mut **tx).await?)
+}
+
 /// Every project that is not deleted or being deleted.
 pub(crate) async fn list_live(tx: &mut Tx) -> Result<Vec<Row>, DbError> {
     let text = format!("SELECT {COLUMNS} FROM project WHERE desired_state <> 'deleted' ORDER BY id");
@@ -92,19 +109,23 @@ pub(crate) async fn set_state(tx: &mut Tx, id: ProjectId, state: &str, now: i64)
     Ok(done.rows_affected() == 1)
 }
 
-/// Records that `new` of the deploy branch has its deployment. `false`: the head was not `expected` any more.
+/// Records that `new` of the deploy branch has its deployment. `false`: the head was not `expected` any more,
+/// or the project is being deleted.
 pub(crate) async fn move_head(
     tx: &mut Tx,
     id: ProjectId,
     expected: Option<&str>,
     new: &str,
 ) -> Result<bool, DbError> {
-    let done = sqlx::query("UPDATE project SET head_oid = $1 WHERE id = $2 AND COALESCE(head_oid, '') = $3")
-        .bind(new)
-        .bind(id.to_string())
-        .bind(expected.unwrap_or_default())
-        .execute(&mut **tx)
-        .await?;
+    let done = sqlx::query(
+        "UPDATE project SET head_oid = $1 WHERE id = $2 AND COALESCE(head_oid, '') = $3 \
+         AND desired_state <> 'deleted'",
+    )
+    .bind(new)
+    .bind(id.to_string())
+    .bind(expected.unwrap_or_default())
+    .execute(&mut **tx)
+    .await?;
     Ok(done.rows_affected() == 1)
 }
 

@@ -199,7 +199,8 @@ pub(crate) async fn find_deploy(
     Ok(row)
 }
 
-/// Takes the oldest operation that is due and that nobody works on, and raises its project's fence.
+/// Takes the oldest operation that is due and that nobody works on, and raises its project's fence. Without a row the
+/// transaction is to be dropped.
 pub(crate) async fn claim(
     tx: &mut Tx,
     backend: Backend,
@@ -211,12 +212,12 @@ pub(crate) async fn claim(
         Backend::Sqlite => ("CAST($1 AS BIGINT)", ""),
         Backend::Postgres => (
             "GREATEST(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT), CAST($1 AS BIGINT) * 0)",
-            "FOR UPDATE OF o SKIP LOCKED",
+            "FOR NO KEY UPDATE OF p SKIP LOCKED",
         ),
     };
     let candidate = format!(
-        "SELECT o.id, o.project_id, {clock} AS now FROM operation o WHERE o.state IN ('queued', 'running', 'undoing') \
-         AND o.next_run_at <= {clock} AND (o.lease_expires IS NULL OR o.lease_expires < {clock}) \
+        "SELECT o.id, o.project_id, {clock} AS now FROM operation o JOIN project p ON p.id = o.project_id \
+         WHERE o.state IN ('queued', 'running', 'undoing') AND o.next_run_at <= {clock} AND (o.lease_expires IS NULL OR o.lease_expires < {clock}) \
          AND NOT EXISTS (SELECT 1 FROM operation r WHERE r.project_id = o.project_id AND r.lane = o.lane \
          AND r.id <> o.id AND r.state IN ('running', 'undoing')) ORDER BY o.id LIMIT 1 {lock}"
     );
@@ -228,17 +229,22 @@ pub(crate) async fn claim(
             .bind(project)
             .fetch_one(&mut **tx)
             .await?;
+    // Looked at again, now that the project is held: it may have ended, or been taken, in between.
     let row = sqlx::query_as(
         "UPDATE operation SET state = CASE WHEN state = 'queued' THEN 'running' ELSE state END, lease_owner = $1, \
-         lease_expires = $2, fence = $3, attempt = attempt + 1, version = version + 1 WHERE id = $4 RETURNING *",
+         lease_expires = $2, fence = $3, attempt = attempt + 1, version = version + 1 WHERE id = $4 \
+         AND state IN ('queued', 'running', 'undoing') AND next_run_at <= $5 \
+         AND (lease_expires IS NULL OR lease_expires < $6) RETURNING *",
     )
     .bind(holder)
     .bind(now + LEASE_MS)
     .bind(fence)
     .bind(id)
-    .fetch_one(&mut **tx)
+    .bind(now)
+    .bind(now)
+    .fetch_optional(&mut **tx)
     .await?;
-    Ok(Some(row))
+    Ok(row)
 }
 
 /// Whose claim a write belongs to: a row whose lease has moved on is not touched.

@@ -95,6 +95,8 @@ async fn a_deleted_project_is_gone_at_once_and_its_end_can_be_followed() {
         let operation = accepted.expect(StatusCode::ACCEPTED).await;
         assert_eq!(operation["kind"], "delete");
         ada.get(&path).await.refused(404, "not_found").await;
+        let cancel = ada.post(&format!("{location}/cancel"), &json!({})).await;
+        cancel.refused(409, "not_cancellable").await;
         ada.finished(location.rsplit('/').next().unwrap()).await;
         assert_eq!(server.fakes.repositories(), 0);
         ada.project("shop").await;
