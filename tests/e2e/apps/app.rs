@@ -10,6 +10,9 @@ use std::{
 };
 
 fn main() {
+    if env::args().next().is_some_and(|name| name.ends_with("pre-push")) {
+        return hold();
+    }
     let mode = env::args().nth(1).unwrap_or_default();
     match mode.as_str() {
         // As an app.
@@ -61,6 +64,14 @@ fn main() {
     }
 }
 
+/// As git's hook, which runs once the other side has let the push in: waits until its mark is taken away.
+fn hold() {
+    std::fs::write("held", "").expect("a writable repository");
+    while Path::new("held").exists() {
+        sleep_ms(20);
+    }
+}
+
 fn argument(at: usize) -> u64 {
     env::args().nth(at).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
@@ -101,9 +112,9 @@ fn serve(address: &str, port: u16) {
 }
 
 fn dial(address: &str) -> &'static str {
-    let connected = address.parse().is_ok_and(|address| {
-        TcpStream::connect_timeout(&address, Duration::from_secs(2)).is_ok()
-    });
+    let connected = address
+        .parse()
+        .is_ok_and(|address| TcpStream::connect_timeout(&address, Duration::from_secs(2)).is_ok());
     if connected { "connected" } else { "unreachable" }
 }
 

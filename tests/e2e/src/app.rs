@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 /// The program in every image here.
-const APP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/app"));
+pub(crate) const APP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/app"));
 
 /// A Dockerfile `FROM scratch`.
 #[derive(Debug, Clone)]
@@ -28,6 +28,15 @@ impl Dockerfile {
         self.0.push('\n');
         self
     }
+}
+
+/// So many bytes that do not compress.
+pub(crate) fn noise(size: usize) -> Vec<u8> {
+    let mut noise = Vec::new();
+    while noise.len() < size {
+        noise.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
+    }
+    noise
 }
 
 fn words(mode: &str) -> String {

@@ -7,6 +7,8 @@ use std::{
 
 use crate::{
     Developer, Ended, Project, Source,
+    app::APP,
+    eventually,
     push::{Push, capture},
 };
 
@@ -70,6 +72,25 @@ impl<'a> Repository<'a> {
         let mut git = self.developer.command("git");
         git.current_dir(&self.folder).args(["push", &project.git_url]).args(words);
         Push::start(git)
+    }
+
+    /// `git push <project> main`, stopped when it has been let in and before it sends anything, until `held` goes.
+    pub(crate) async fn start_held_push(&self, project: &Project) -> Push {
+        Source::empty().with("hooks/pre-push", APP).write(&self.folder);
+        let mut git = self.developer.command("git");
+        git.current_dir(&self.folder).args(["-c", "core.hooksPath=hooks", "push", &project.git_url, "main"]);
+        let push = Push::start(git);
+        eventually("the push is let in", 30, || async { self.held().exists().then_some(()) }).await;
+        push
+    }
+
+    /// Lets the push go on.
+    pub(crate) fn let_go(&self) {
+        fs::remove_file(self.held()).expect("a push is held");
+    }
+
+    fn held(&self) -> PathBuf {
+        self.folder.join("held")
     }
 
     /// What the project's deploy branch is at, as a clone would see it.

@@ -93,7 +93,11 @@ pub(crate) fn all() -> Vec<Scenario> {
         BOTH, SHARED, operator: [root_needs_no_log_in_on_the_host];
         EMBEDDED, SHARED, operator: [a_second_daemon_on_the_same_data_is_refused];
         BOTH, WITHOUT_ENGINE, operator: [without_an_engine_everything_else_works_and_says_so];
-        BOTH, ON_A_SMALL_DISK, operator: [a_full_disk_refuses_pushes_and_loses_nothing];
+        BOTH, ON_A_SMALL_DISK, operator: [
+            a_full_disk_refuses_pushes_and_loses_nothing,
+            a_disk_that_fills_while_a_pack_comes_refuses_the_push,
+            a_disk_that_fills_during_a_build_loses_nothing,
+        ];
         EVERY, OWN, crashes: [a_restart_keeps_what_there_was];
         EMBEDDED, OWN, crashes: [the_daemon_is_killed_in_a_build, the_daemon_is_killed_in_a_deployment];
         SERVICES, OWN, crashes: [

@@ -1,11 +1,18 @@
 //! What the operator of an installation meets.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use reqwest::{StatusCode, header::RETRY_AFTER};
 use serde_json::json;
 
-use crate::{Platform, Source, binaries, push::capture};
+use crate::{Dockerfile, Platform, Project, Shape, Source, app::noise, binaries, push::capture};
 
 pub(super) async fn root_needs_no_log_in_on_the_host(platform: &Platform) {
     let developer = platform.developer().await;
@@ -44,25 +51,105 @@ pub(super) async fn without_an_engine_everything_else_works_and_says_so(platform
 pub(super) async fn a_full_disk_refuses_pushes_and_loses_nothing(platform: &Platform) {
     let developer = platform.developer().await;
     let (project, repository) = developer.live(platform, "one").await;
-    let filler = platform.place.data.join("filler");
-    fill(&filler);
+    let filler = Filler::start(platform);
     repository.commit(&Source::greeting("two")).await;
     let text = repository.push(&project).await.failed();
     assert!(text.contains("disk is full"), "{text}");
-    let set = json!({ "set": { "A": { "value": "x".repeat(10_000), "kind": "plain" } }, "unset": [] });
-    let change = project.api.patch(&project.path("/variables"), set).await;
-    assert_ne!(change.status, StatusCode::INTERNAL_SERVER_ERROR, "{}", change.body);
+    refuses_changes(platform, &project).await;
     project.serves("one").await;
-    fs::remove_file(&filler).expect("the filler is ours");
+    filler.remove();
     project.settled(60).await;
     repository.push(&project).await.succeeded();
     project.serves("two").await;
 }
 
+pub(super) async fn a_disk_that_fills_while_a_pack_comes_refuses_the_push(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, repository) = developer.live(platform, "one").await;
+    let before = repository.remote_ref(&project, "refs/heads/main").await;
+    repository.commit(&Source::greeting("two").with("noise", noise(1 << 20))).await;
+    let push = repository.start_held_push(&project).await;
+    let filler = Filler::start(platform);
+    repository.let_go();
+    let text = push.end().await.failed();
+    assert!(text.contains("No space left on device") && text.contains("[remote rejected]"), "{text}");
+    project.serves("one").await;
+    filler.remove();
+    assert_eq!(repository.remote_ref(&project, "refs/heads/main").await, before, "the ref stayed");
+    repository.push(&project).await.succeeded();
+    project.serves("two").await;
+}
+
+pub(super) async fn a_disk_that_fills_during_a_build_loses_nothing(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, repository) = developer.live(platform, "one").await;
+    let before = repository.remote_ref(&project, "refs/heads/main").await;
+    let slow = Dockerfile::building("pause 4000").line("ENV GREETING=two");
+    let head = repository.commit(&Source::of(&slow)).await;
+    let push = repository.start_push(&project, &["main"]);
+    push.says("building slowly").await;
+    let filler = Filler::start(platform);
+    refuses_changes(platform, &project).await;
+    push.says("built slowly").await;
+    assert_eq!(project.visit().await.status, StatusCode::OK);
+    filler.remove();
+    let ended = push.end().await;
+    project.settled(60).await;
+    let now = repository.remote_ref(&project, "refs/heads/main").await;
+    if ended.code == Some(0) {
+        assert_eq!(now, Some(head), "what was accepted is there: {}", ended.text);
+    } else {
+        assert_eq!(now, before, "what was refused changed nothing: {}", ended.text);
+        project.serves("one").await;
+        repository.push(&project).await.succeeded();
+    }
+    project.serves("two").await;
+}
+
+/// Where the database is on the full disk, nothing is changed, and a program knows to try again.
+async fn refuses_changes(platform: &Platform, project: &Project) {
+    if platform.shape != Shape::Embedded {
+        return;
+    }
+    let set = json!({ "set": { "A": { "value": "x".repeat(10_000), "kind": "plain" } }, "unset": [] });
+    let change = project.api.patch(&project.path("/variables"), set).await;
+    assert_eq!(change.status, StatusCode::SERVICE_UNAVAILABLE, "{}", change.body);
+    assert!(change.headers.contains_key(RETRY_AFTER));
+    let variables = project.api.get(&project.path("/variables")).await.ok();
+    assert_eq!(variables["items"], json!([]), "{variables}");
+}
+
+/// A file that takes all the room there is, and what is freed beside it, until it is removed.
+struct Filler {
+    path: PathBuf,
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Filler {
+    /// Full when it is back.
+    fn start(platform: &Platform) -> Self {
+        let path = platform.place.data.join("filler");
+        let mut file = fs::File::create(&path).expect("there is room for a name");
+        fill(&mut file);
+        let (stop, stopped) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            while stopped.recv_timeout(Duration::from_millis(5)) == Err(RecvTimeoutError::Timeout) {
+                fill(&mut file);
+            }
+        });
+        Self { path, stop, thread }
+    }
+
+    fn remove(self) {
+        drop(self.stop);
+        self.thread.join().expect("filling does not fail");
+        fs::remove_file(&self.path).expect("the filler is ours");
+    }
+}
+
 /// Writes until there is no room for a byte more.
-fn fill(path: &Path) {
-    use std::io::Write as _;
-    let mut file = fs::File::create(path).expect("there is room for a name");
+fn fill(file: &mut fs::File) {
     for size in [1 << 20, 4096, 1] {
         let block = vec![0; size];
         while file.write_all(&block).is_ok() {}

@@ -4,7 +4,9 @@ use std::{fmt::Write as _, process::Stdio};
 
 use tokio::io::AsyncWriteExt as _;
 
-use crate::{Developer, Platform, Repository, Source, config::MAX_PUSH_BYTES, eventually, push::capture};
+use crate::{
+    Developer, Platform, Repository, Source, app::noise, config::MAX_PUSH_BYTES, eventually, push::capture,
+};
 
 pub(super) async fn an_unknown_key_is_refused(platform: &Platform) {
     let developer = platform.developer().await;
@@ -77,11 +79,7 @@ pub(super) async fn a_push_over_the_size_limit_is_refused(platform: &Platform) {
     let developer = platform.developer().await;
     let (project, repository) = developer.live(platform, "one").await;
     let before = repository.remote_ref(&project, "refs/heads/main").await;
-    // It must not compress.
-    let mut noise = Vec::new();
-    while noise.len() < usize::try_from(MAX_PUSH_BYTES).expect("small") + (1 << 20) {
-        noise.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
-    }
+    let noise = noise(usize::try_from(MAX_PUSH_BYTES).expect("small") + (1 << 20));
     repository.commit(&Source::greeting("two").with("noise", noise)).await;
     let text = repository.push(&project).await.failed();
     assert!(text.contains("maximum allowed size") || text.contains("larger than"), "{text}");
