@@ -40,7 +40,24 @@ pub(crate) async fn load(rules: &Rules) -> Result<()> {
     if !output.status.success() {
         bail!("nft refused the rules: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    step.done("loaded");
+    step.done(if rules.open_docker0 {
+        "loaded, docker0 left open"
+    } else {
+        "loaded, for docker0 as well: --open-docker0 leaves that open"
+    });
+    Ok(())
+}
+
+/// Takes the table away, if it is there.
+pub(crate) async fn unload() -> Result<()> {
+    if !process::exists("nft") {
+        return Ok(());
+    }
+    let step = Step::new("removing the nftables table inet paastech");
+    // Named first, so that there is something to delete.
+    process::stdout(&mut process::argv(["nft", "add table inet paastech; delete table inet paastech"]))
+        .await?;
+    step.done("");
     Ok(())
 }
 

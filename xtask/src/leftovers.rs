@@ -33,6 +33,11 @@ pub(crate) struct Object {
 }
 
 impl Object {
+    /// Whether it is a container: an app, or a build.
+    pub(crate) fn is_container(&self) -> bool {
+        self.kind == Kind::Container
+    }
+
     /// Whether it is an image: what it takes to start again without a build.
     pub(crate) fn is_image(&self) -> bool {
         self.kind == Kind::Image

@@ -14,8 +14,10 @@ use crate::{
     account::{self, Account},
     apt, base_image, build_memory,
     daemon::Daemon,
-    engine, firewall, interrupt,
+    engine::{self, Engine},
+    firewall, interrupt,
     layout::Layout,
+    leftovers::{self, Object},
     ports::Ports,
     sample,
 };
@@ -86,7 +88,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     }
     daemon.stop().await?;
     if options.down {
-        install::remove_apps(&layout, &engine).await?;
+        remove_apps(&layout, &engine).await?;
     }
     outcome
 }
@@ -98,9 +100,18 @@ pub(crate) async fn down(options: DownOptions) -> Result<()> {
         eprintln!("PaaSTech was not running");
     }
     if options.apps {
-        install::remove_apps(&layout, &engine::find().await?).await?;
+        remove_apps(&layout, &engine::find().await?).await?;
     } else {
         eprintln!("Apps keep running; `cargo xtask down --apps` removes them.");
+    }
+    Ok(())
+}
+
+/// With the last apps of this machine go the rules that keep them off it.
+async fn remove_apps(layout: &Layout, engine: &Engine) -> Result<()> {
+    install::remove_apps(layout, engine).await?;
+    if geteuid().is_root() && !leftovers::list(engine, None).await?.iter().any(Object::is_container) {
+        firewall::unload().await?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::{collections::HashMap, path::Path};
 use anyhow::{Context as _, Result};
 use bollard::{
     API_DEFAULT_VERSION, Docker,
+    models::EndpointSettings,
     query_parameters::{
         InspectContainerOptions, ListContainersOptions, ListImagesOptions, ListNetworksOptions,
         ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
@@ -19,14 +20,20 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) async fn connect(socket: &Path, instance: String) -> Result<Self> {
+    /// The engine as nobody's yet.
+    pub(crate) async fn connect(socket: &Path) -> Result<Self> {
         let path = socket.to_string_lossy();
         let docker = Docker::connect_with_unix(&path, 120, API_DEFAULT_VERSION)?;
         let docker = docker
             .negotiate_version()
             .await
             .with_context(|| format!("no engine answers on {path}: `cargo xtask engine` installs one"))?;
-        Ok(Self { docker, instance })
+        Ok(Self { docker, instance: String::new() })
+    }
+
+    /// As this installation sees it.
+    pub(crate) fn seen_by(self, instance: &str) -> Self {
+        Self { instance: instance.to_owned(), ..self }
     }
 
     fn labelled(&self, more: &[String]) -> HashMap<String, Vec<String>> {
@@ -49,10 +56,18 @@ impl Engine {
 
     /// The address of a project's only app.
     pub(crate) async fn address_of(&self, project: &str) -> Option<String> {
+        self.network_of(project).await?.ip_address.filter(|address| !address.is_empty())
+    }
+
+    /// This host's address as a project's only app sees it.
+    pub(crate) async fn gateway_of(&self, project: &str) -> Option<String> {
+        self.network_of(project).await?.gateway.filter(|address| !address.is_empty())
+    }
+
+    async fn network_of(&self, project: &str) -> Option<EndpointSettings> {
         let id = self.containers_of(project).await.ok()?.pop()?;
         let found = self.docker.inspect_container(&id, None::<InspectContainerOptions>).await.ok()?;
-        let networks = found.network_settings?.networks?;
-        networks.into_values().find_map(|network| network.ip_address).filter(|address| !address.is_empty())
+        found.network_settings?.networks?.into_values().next()
     }
 
     async fn volumes(&self, more: &[String]) -> Result<Vec<String>> {

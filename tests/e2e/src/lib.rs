@@ -11,6 +11,7 @@ mod database;
 mod developer;
 mod engine;
 mod eventually;
+mod firewall;
 mod platform;
 mod process;
 mod push;

@@ -20,6 +20,7 @@ use crate::{
     config::{self, Ports},
     database::ThrowAwayDatabase,
     engine::Engine,
+    firewall::Firewall,
     process::{self, Process},
     web::Site,
 };
@@ -31,7 +32,7 @@ const READY_PATIENCE: Duration = Duration::from_secs(30);
 const LEFT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is special about an installation.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Setup {
     /// The data lies on a disk of this size.
     pub(crate) disk_mib: u32,
@@ -39,6 +40,13 @@ pub(crate) struct Setup {
     pub(crate) min_free_mib: u32,
     /// The engine's socket is one that nobody answers on.
     pub(crate) dead_engine: bool,
+    /// The rules that keep apps off this host are loaded.
+    pub(crate) firewall: bool,
+}
+
+impl Setup {
+    /// Nothing.
+    pub(crate) const PLAIN: Self = Self { disk_mib: 0, min_free_mib: 0, dead_engine: false, firewall: false };
 }
 
 /// Where an installation is.
@@ -68,6 +76,7 @@ pub(crate) struct Platform {
     pub(crate) place: Place,
     pub(crate) engine: Engine,
     pub(crate) api: Api,
+    pub(crate) firewall: Option<Firewall>,
     processes: Mutex<Vec<Process>>,
     database: Option<ThrowAwayDatabase>,
     mounted: bool,
@@ -80,30 +89,36 @@ impl Platform {
         let dir = tempfile::Builder::new().prefix("pt-e2e-").tempdir()?;
         let data = dir.path().join("data");
         fs::create_dir(&data)?;
+        let real = PathBuf::from(ENGINE_SOCKET);
+        let engine = Engine::connect(&real).await?;
+        let ports = Ports::free()?;
+        let api = Api::new(ports.api)?;
+        let database = match shape {
+            Shape::Services => Some(ThrowAwayDatabase::create().await?),
+            Shape::Embedded | Shape::PomegranateOutside => None,
+        };
+        let firewall = if setup.firewall { Some(Firewall::load(dir.path()).await?) } else { None };
+        // Last of what may well fail: nothing below leaves it mounted.
         if setup.disk_mib > 0 {
             mount(dir.path(), &data, setup.disk_mib).await?;
         }
-        let instance = SecretFiles::ensure(data.join("secrets"))?.instance()?;
-        SecretFiles::ensure(data.join("secrets"))?.label_hmac()?;
-        let real = PathBuf::from(ENGINE_SOCKET);
-        let engine = Engine::connect(&real, instance.clone()).await?;
+        let secrets = SecretFiles::ensure(data.join("secrets"))?;
+        secrets.label_hmac()?;
+        let instance = secrets.instance()?;
+        let engine = engine.seen_by(&instance);
         let place = Place {
-            ports: Ports::free()?,
+            ports,
             engine_socket: if setup.dead_engine { dir.path().join("no-engine.sock") } else { real },
             data,
             instance,
             min_free_mib: setup.min_free_mib,
         };
-        let database = match shape {
-            Shape::Services => Some(ThrowAwayDatabase::create().await?),
-            Shape::Embedded | Shape::PomegranateOutside => None,
-        };
-        let api = Api::new(place.ports.api)?;
         let mut platform = Self {
             shape,
             place,
             engine,
             api,
+            firewall,
             processes: Mutex::default(),
             database,
             mounted: setup.disk_mib > 0,
@@ -274,6 +289,9 @@ impl Platform {
         failures.extend(self.engine.clean().await.err());
         if let Some(database) = &self.database {
             failures.extend(database.remove().await.err());
+        }
+        if let Some(firewall) = &self.firewall {
+            failures.extend(firewall.restore().await.err());
         }
         if self.mounted {
             failures.extend(unmount(self.dir.path(), &self.place.data).await.err());

@@ -52,8 +52,8 @@ pub fn run(shape: Shape) -> ExitCode {
 fn trial(shape: Shape, scenario: Scenario, common: Arc<Shared>, handle: Handle) -> Trial {
     let name = format!("{shape}::{}", scenario.name);
     Trial::ignorable_test(name, move || {
-        if scenario.own.is_some_and(|setup| setup.disk_mib > 0) && !geteuid().is_root() {
-            return Ok(Completion::ignored_with("only root can mount a small disk"));
+        if scenario.own.is_some_and(|setup| setup.disk_mib > 0 || setup.firewall) && !geteuid().is_root() {
+            return Ok(Completion::ignored_with("only root can mount a small disk or load rules"));
         }
         handle.block_on(async {
             let outcome = match scenario.own {
@@ -67,7 +67,7 @@ fn trial(shape: Shape, scenario: Scenario, common: Arc<Shared>, handle: Handle) 
 
 async fn shared(shape: Shape, common: &Shared, body: Body) -> Result<()> {
     let start = || async {
-        let started = Platform::start(shape, Setup::default()).await;
+        let started = Platform::start(shape, Setup::PLAIN).await;
         started.map(Arc::new).map_err(|error| format!("{error:#}"))
     };
     match common.get_or_init(start).await {

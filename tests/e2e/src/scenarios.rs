@@ -21,9 +21,10 @@ const OUTSIDE: &[Shape] = &[Shape::PomegranateOutside];
 /// Any installation will do.
 const SHARED: Option<Setup> = None;
 /// An installation to harm.
-const OWN: Option<Setup> = Some(Setup { disk_mib: 0, min_free_mib: 0, dead_engine: false });
-const ON_A_SMALL_DISK: Option<Setup> = Some(Setup { disk_mib: 96, min_free_mib: 32, dead_engine: false });
-const WITHOUT_ENGINE: Option<Setup> = Some(Setup { disk_mib: 0, min_free_mib: 0, dead_engine: true });
+const OWN: Option<Setup> = Some(Setup::PLAIN);
+const ON_A_SMALL_DISK: Option<Setup> = Some(Setup { disk_mib: 96, min_free_mib: 32, ..Setup::PLAIN });
+const WITHOUT_ENGINE: Option<Setup> = Some(Setup { dead_engine: true, ..Setup::PLAIN });
+const BEHIND_THE_FIREWALL: Option<Setup> = Some(Setup { firewall: true, ..Setup::PLAIN });
 
 macro_rules! scenarios {
     ($($shapes:ident, $own:ident, $module:ident: [$($name:ident),+ $(,)?];)+) => {
@@ -89,6 +90,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             evil_trees_are_refused,
         ];
         BOTH, SHARED, tenancy: [apps_reach_neither_each_other_nor_the_engine];
+        EMBEDDED, BEHIND_THE_FIREWALL, tenancy: [apps_reach_neither_the_host_nor_link_local];
         BOTH, SHARED, cli: [a_day_with_the_command_line];
         BOTH, SHARED, operator: [root_needs_no_log_in_on_the_host];
         EMBEDDED, SHARED, operator: [a_second_daemon_on_the_same_data_is_refused];

@@ -1,5 +1,7 @@
 //! Tenants' code is alone.
 
+use std::net::{TcpListener, TcpStream};
+
 use crate::Platform;
 
 pub(super) async fn apps_reach_neither_each_other_nor_the_engine(platform: &Platform) {
@@ -14,4 +16,23 @@ pub(super) async fn apps_reach_neither_each_other_nor_the_engine(platform: &Plat
     assert_eq!(dial(&format!("{address}:8080")).await, "unreachable");
     assert_eq!(dial("127.0.0.1:8080").await, "connected", "the question itself works");
     assert_eq!(project.site.get("/exists/var/run/docker.sock").await.expect("it answers").body, "no");
+}
+
+pub(super) async fn apps_reach_neither_the_host_nor_link_local(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, _repository) = developer.live(platform, "curious").await;
+    let gateway = platform.engine.gateway_of(&project.id).await.expect("an app has a gateway");
+    let listener = TcpListener::bind((gateway.as_str(), 0)).expect("the gateway is this host");
+    let host = listener.local_addr().expect("it is bound").to_string();
+    TcpStream::connect(&host).expect("the host reaches itself");
+    let firewall = platform.firewall.as_ref().expect("the rules are loaded");
+    for (target, rule) in [(host.as_str(), "\"pt-*\" ct state new"), ("169.254.169.254:80", "169.254.0.0/16")]
+    {
+        let before = firewall.dropped(rule).await.expect("the rules count");
+        let dialled = project.site.get(&format!("/dial/{target}")).await.expect("the proxy answers").body;
+        assert_eq!(dialled, "unreachable", "{target}");
+        let after = firewall.dropped(rule).await.expect("the rules count");
+        assert!(after > before, "{target} was not dropped by {rule}");
+    }
+    project.serves("curious").await;
 }
