@@ -21,6 +21,9 @@ pub enum ConfigError {
     /// A key is unknown, or its value is of the wrong type.
     #[error("configuration: {0}")]
     Value(#[from] config::ConfigError),
+    /// A key has no meaning in this program, or two contradict each other.
+    #[error("configuration: {0}")]
+    Meaningless(String),
     /// The merged configuration cannot be printed.
     #[error("configuration cannot be printed: {0}")]
     Print(#[from] toml::ser::Error),
@@ -31,7 +34,22 @@ pub enum ConfigError {
 /// # Errors
 /// An unreadable file, an unknown key, or a value of the wrong type.
 pub fn load<T: DeserializeOwned>(file: Option<&Path>, flags: &[(&str, String)]) -> Result<T, ConfigError> {
+    load_over(&[], file, flags)
+}
+
+/// The same, over `defaults` that the program has worked out: pairs as `flags` are.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over<T: DeserializeOwned>(
+    defaults: &[(&str, String)],
+    file: Option<&Path>,
+    flags: &[(&str, String)],
+) -> Result<T, ConfigError> {
     let mut builder = Config::builder();
+    for (key, value) in defaults {
+        builder = builder.set_default(*key, value.clone())?;
+    }
     if let Some(path) = file {
         let text = fs::read_to_string(path)
             .map_err(|source| ConfigError::File { path: path.display().to_string(), source })?;

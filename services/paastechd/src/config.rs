@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use paastech_edge::EdgeConfig;
 use paastech_runtime::{
+    Neighbour,
     config::{self, ConfigError},
     telemetry::LogConfig,
 };
 use serde::{Deserialize, Serialize};
 
-/// What an operator sets. Everything on disk lies in `data_dir`, so the sections' own paths are not asked for.
+/// What an operator sets.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Database, repositories, keys, logs.
+    /// Database, repositories, keys, logs; what a section places itself lies elsewhere.
     pub data_dir: PathBuf,
     /// Apps are served at `<project>.user-app.<domain>`.
     pub domain: String,
@@ -25,7 +26,7 @@ pub struct Config {
     pub log: LogConfig,
     /// The HTTP API. Its `git_controller` and `pomegranate` say where those are: `in-process` or a URL.
     pub api: paastech_api::Config,
-    /// The SSH server.
+    /// The SSH server. Its `control` says where the api's internal side is.
     pub ssh: paastech_ssh_git_server::Config,
     /// The git-controller, when it is in this process.
     pub git_controller: paastech_git_controller::Config,
@@ -53,25 +54,58 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Merges defaults, file and environment, and puts every path into the data directory.
+    /// Merges defaults, file and environment. Paths that nobody sets lie in the data directory.
     ///
     /// # Errors
-    /// An unreadable file, an unknown key, or a value of the wrong type.
+    /// An unreadable file, an unknown key, a value of the wrong type, or a key without a meaning here.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let mut config: Self = config::load(file, &[])?;
-        config.place();
-        Ok(config)
+        let shared: Self = config::load(file, &[])?;
+        let config: Self = config::load_over(&shared.defaults(), file, &[])?;
+        match config.objection() {
+            Some(why) => Err(ConfigError::Meaningless(why)),
+            None => Ok(config),
+        }
     }
 
-    fn place(&mut self) {
-        let repositories = self.data_dir.join("repositories");
-        self.api.data_dir.clone_from(&self.data_dir);
-        self.api.domain.clone_from(&self.domain);
-        self.api.admin_socket = Some(self.data_dir.join("admin.sock"));
-        self.api.app_port = self.api.app_port.or(Some(self.edge.listen.port()));
-        self.git_controller.root.clone_from(&repositories);
-        self.ssh.repositories = repositories;
-        self.ssh.state_dir = self.data_dir.join("ssh");
-        self.pomegranate.state_dir = self.data_dir.join("pomegranate");
+    /// What the sections have from what all of them share.
+    fn defaults(&self) -> [(&'static str, String); 8] {
+        let within = |name: &str| self.data_dir.join(name).display().to_string();
+        [
+            ("api.data_dir", self.data_dir.display().to_string()),
+            ("api.domain", self.domain.clone()),
+            ("api.admin_socket", within("admin.sock")),
+            ("api.app_port", self.edge.listen.port().to_string()),
+            ("git_controller.root", within("repositories")),
+            ("ssh.repositories", within("repositories")),
+            ("ssh.state_dir", within("ssh")),
+            ("pomegranate.state_dir", within("pomegranate")),
+        ]
+    }
+
+    /// What an operator has set that would change nothing, or that cannot work.
+    fn objection(&self) -> Option<String> {
+        let logs = [
+            ("api.log", &self.api.log),
+            ("ssh.log", &self.ssh.log),
+            ("git_controller.log", &self.git_controller.log),
+            ("pomegranate.log", &self.pomegranate.log),
+        ];
+        if let Some((key, _)) = logs.iter().find(|(_, log)| **log != LogConfig::default()) {
+            return Some(format!("{key}: this process has one log: set `log`"));
+        }
+        let pomegranate = pomegranate::Config::default();
+        let made = [
+            ("edge.instance", self.edge.instance == EdgeConfig::default().instance),
+            ("pomegranate.instance", self.pomegranate.instance == pomegranate.instance),
+            ("pomegranate.label_key_file", self.pomegranate.label_key_file == pomegranate.label_key_file),
+        ];
+        if let Some((key, _)) = made.iter().find(|(_, unset)| !unset) {
+            return Some(format!("{key}: this process takes it from its folder of secrets"));
+        }
+        let shared = self.ssh.repositories == self.git_controller.root;
+        if self.api.git_controller == Neighbour::InProcess && !shared {
+            return Some("ssh.repositories and git_controller.root must be the same directory".to_owned());
+        }
+        None
     }
 }

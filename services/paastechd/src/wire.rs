@@ -82,8 +82,11 @@ pub async fn start(mut config: Config, shutdown: &Shutdown) -> anyhow::Result<Ru
         let grpc = GrpcServer::bind(control_listen).await.context("api.control_listen")?;
         shutdown.spawn("control", grpc.run(control.clone(), shutdown.clone()));
     }
-    let control = ControlClient::new(transport::in_process(control));
-    let ssh = paastech_ssh_git_server::build(config.ssh, control).await?;
+    let control = match &config.ssh.control {
+        Neighbour::Url(uri) => transport::remote(uri.clone()),
+        Neighbour::InProcess => transport::in_process(control),
+    };
+    let ssh = paastech_ssh_git_server::build(config.ssh, ControlClient::new(control)).await?;
     let ssh_addr = ssh.addr()?;
     tracing::info!(fingerprint = ssh.host_key_fingerprint(), "SSH host key");
 

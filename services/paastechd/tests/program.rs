@@ -30,3 +30,41 @@ fn an_unknown_key_is_an_error_that_names_it() {
     assert!(!output.status.success());
     assert!(text.contains("lisen"), "{text}");
 }
+
+#[test]
+fn a_section_keeps_what_it_sets_and_has_the_rest_from_what_is_shared() {
+    let output = check_config(
+        "data_dir = \"/srv/paas\"\ndomain = \"example.org\"\n[ssh]\nstate_dir = \"/srv/ssh\"\n\
+         [api]\ndata_dir = \"/srv/api\"\n[edge]\nlisten = \"127.0.0.1:8443\"\n",
+    );
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{text}");
+    let config: toml::Table = text.parse().expect("TOML");
+    for (section, key, value) in [
+        ("ssh", "state_dir", "/srv/ssh"),
+        ("ssh", "repositories", "/srv/paas/repositories"),
+        ("git_controller", "root", "/srv/paas/repositories"),
+        ("pomegranate", "state_dir", "/srv/paas/pomegranate"),
+        ("api", "data_dir", "/srv/api"),
+        ("api", "admin_socket", "/srv/paas/admin.sock"),
+        ("api", "domain", "example.org"),
+    ] {
+        assert_eq!(config[section][key].as_str(), Some(value), "{section}.{key}");
+    }
+    assert_eq!(config["api"]["app_port"].as_integer(), Some(8443));
+}
+
+#[test]
+fn a_key_that_would_change_nothing_is_refused_by_name() {
+    for (text, key) in [
+        ("[ssh.log]\nfilter = \"debug\"\n", "ssh.log"),
+        ("[api.log]\nformat = \"json\"\n", "api.log"),
+        ("[pomegranate]\ninstance = \"x\"\n", "pomegranate.instance"),
+        ("[ssh]\nrepositories = \"/elsewhere\"\n", "ssh.repositories"),
+        ("[log]\nfilter = \"paastech_api=loud\"\n", "log.filter"),
+    ] {
+        let output = check_config(text);
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert!(!output.status.success() && said.contains(key), "{text}: {said}");
+    }
+}
