@@ -12,10 +12,7 @@ use tonic::{
 };
 use tower::Service;
 
-use crate::{
-    Shutdown,
-    transport::{Peer, ServerLayer},
-};
+use crate::{Shutdown, transport::ServerLayer};
 
 /// A bound server that does not answer yet.
 pub struct GrpcServer {
@@ -71,7 +68,7 @@ impl GrpcServer {
         routes.add_service(health_service);
         routes.add_service(reflection);
         Server::builder()
-            .layer(ServerLayer::new(Peer::Loopback))
+            .layer(ServerLayer)
             .max_frame_size(Some(1 << 20))
             .serve_with_incoming_shutdown(
                 routes.routes(),

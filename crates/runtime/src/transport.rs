@@ -1,6 +1,6 @@
 //! One client type for both shapes: a boxed service that is either a channel or the generated server itself.
 //!
-//! Both run through the same stack, so deadlines, traces, panics and peers behave alike in process and over TCP.
+//! Both run through the same stack, so deadlines, traces and panics behave alike in process and over TCP.
 
 use std::{
     fmt,
@@ -78,15 +78,6 @@ impl fmt::Display for Neighbour {
     }
 }
 
-/// Who called, as the server sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
-    /// A neighbour in this process.
-    InProcess,
-    /// Somebody on the loopback network.
-    Loopback,
-}
-
 /// A transport to a server in this process.
 pub fn in_process<S>(server: S) -> Transport
 where
@@ -94,9 +85,7 @@ where
     S::Error: Into<BoxError> + Send,
     S::Future: Send,
 {
-    BoxCloneSyncService::new(ClientStack {
-        inner: ServerLayer::new(Peer::InProcess).layer(server).map_err(CallError),
-    })
+    BoxCloneSyncService::new(ClientStack { inner: ServerLayer.layer(server).map_err(CallError) })
 }
 
 /// A transport to a server at `uri`, connected at the first call and again whenever the connection is lost.
@@ -146,22 +135,12 @@ where
 /// The server's half of the stack. The handler runs in a task of its own until the head of its answer, so that a
 /// caller that goes away cannot cut an effect in half; the deadline bounds only how long the caller waits.
 #[derive(Clone)]
-pub struct ServerLayer {
-    peer: Peer,
-}
-
-impl ServerLayer {
-    /// For calls from `peer`.
-    #[must_use]
-    pub fn new(peer: Peer) -> Self {
-        Self { peer }
-    }
-}
+pub struct ServerLayer;
 
 impl<S> Layer<S> for ServerLayer {
     type Service = ServerStack<S>;
     fn layer(&self, inner: S) -> ServerStack<S> {
-        ServerStack { inner, peer: self.peer }
+        ServerStack { inner }
     }
 }
 
@@ -169,7 +148,6 @@ impl<S> Layer<S> for ServerLayer {
 #[derive(Clone)]
 pub struct ServerStack<S> {
     inner: S,
-    peer: Peer,
 }
 
 impl<S> Service<Request<Body>> for ServerStack<S>
@@ -186,12 +164,11 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let clone = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, clone);
         let deadline = deadline_of(request.headers());
         let trace = TraceId::from_headers(request.headers());
-        request.extensions_mut().insert(self.peer);
         let span = tracing::info_span!("rpc", method = request.uri().path(), trace.id = %trace);
         Box::pin(async move {
             let call = async move { ready.call(request).await.map_err(Into::into) };
