@@ -50,7 +50,8 @@ pub struct LimitsConfig {
     pub pids: u32,
 }
 
-/// Limits of builds. Their memory is bounded for all of them together, on the engine's cgroup for BuildKit.
+/// Limits of builds. Their memory is bounded for all of them together, on the engine's cgroup for BuildKit, by whoever
+/// may write there: the privileged step of the installation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BuildConfig {

@@ -10,7 +10,7 @@ use bollard::{
 use paastech_labels::{
     LabelKey, ObjectKind, ObjectLabels, RouteLabels, image_prefix, instance_selector, names,
 };
-use paastech_types::{ProjectId, ReleaseId};
+use paastech_types::{BuildId, ProjectId, ReleaseId};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::error::{Error, is_absent};
@@ -70,12 +70,24 @@ impl Engine {
             .await
     }
 
+    /// Whether the engine answers now.
+    pub(crate) async fn answers(&self) -> Result<(), Error> {
+        self.docker().await?.ping().await?;
+        Ok(())
+    }
+
     /// The bridge that this installation's apps are on; also the name of its interface.
     pub(crate) fn network(&self) -> String {
         self.prefix.clone()
     }
 
-    /// What the references of a project's images begin with. The tag is random and shown to no tenant.
+    /// What a build's image is called. Any local reference can be named in a tenant's FROM, so none must be guessable:
+    /// the tag is a hash that only the holder of our key can make.
+    pub(crate) fn build_reference(&self, project: ProjectId, build: BuildId) -> String {
+        format!("{}:{}", self.repository(project), self.key.digest(format!("image {build}").as_bytes()))
+    }
+
+    /// What the references of a project's images begin with.
     pub(crate) fn repository(&self, project: ProjectId) -> String {
         format!("{}/{project}", self.prefix)
     }

@@ -49,8 +49,8 @@ impl Error {
             Self::Fence { .. } | Self::Refused(_) => Kind::Precondition,
             Self::Exhausted(_) => Kind::Exhausted,
             Self::NotYet(_) => Kind::Unavailable,
-            Self::Engine(EngineError::DockerResponseServerError { .. }) => Kind::Internal,
-            Self::Engine(_) => Kind::Unavailable,
+            Self::Engine(error) if is_away(error) => Kind::Unavailable,
+            Self::Engine(_) => Kind::Internal,
             Self::State(error) if error.kind() == io::ErrorKind::StorageFull => Kind::Exhausted,
             Self::State(_) => Kind::Internal,
         }
@@ -80,6 +80,18 @@ impl From<Error> for Status {
         };
         Failure::new(kind, message).into()
     }
+}
+
+/// Whether there is no connection to the engine, or none any more.
+fn is_away(error: &EngineError) -> bool {
+    matches!(
+        error,
+        EngineError::IOError { .. }
+            | EngineError::HyperResponseError { .. }
+            | EngineError::HyperLegacyError { .. }
+            | EngineError::SocketNotFoundError(_)
+            | EngineError::RequestTimeoutError
+    )
 }
 
 /// Whether the engine said that there is no such object.

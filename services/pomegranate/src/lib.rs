@@ -64,6 +64,6 @@ pub async fn build(config: Config, key: LabelKey) -> anyhow::Result<Service> {
         tracing::warn!(%error, "the engine does not answer yet");
     }
     let sources = Arc::new(sources);
-    let builds = Builds::new(Arc::clone(&engine), Arc::clone(&sources), Clock::system(), &config.build);
+    let builds = Builds::new(Arc::clone(&engine), Arc::clone(&sources), Clock::system(), &config);
     Ok(Service { handler: Handler::new(config, engine, fences, sources, builds) })
 }

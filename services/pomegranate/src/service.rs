@@ -97,7 +97,7 @@ impl State {
         self.sources.put(scope.project, source, chunks).await
     }
 
-    fn start_build(&self, request: proto::StartBuildRequest) -> Result<(), Error> {
+    async fn start_build(&self, request: proto::StartBuildRequest) -> Result<(), Error> {
         let scope = request::scope(request.scope)?;
         let id: BuildId = request::id(&request.build_id, "build_id")?;
         let source: Uuid = request::id(&request.source_id, "source_id")?;
@@ -107,6 +107,8 @@ impl State {
             return Ok(());
         }
         let path = self.sources.get(scope.project, source).ok_or(Error::NotFound("source"))?;
+        // Else it would be lost at once, and started again, over and over.
+        self.engine.answers().await?;
         let seconds = match request.timeout_seconds {
             0 => self.config.build.timeout_seconds,
             given => given.min(MAX_BUILD),
@@ -134,7 +136,8 @@ impl State {
             job.cancel.cancel();
             job.over().await;
         }
-        Ok(())
+        // It may have ended well before, here or in a process before this one.
+        remove::remove_image(&self.engine, &self.engine.build_reference(scope.project, id)).await
     }
 
     async fn start_release(
@@ -305,7 +308,7 @@ impl Pomegranate for Handler {
         &self,
         request: Request<proto::StartBuildRequest>,
     ) -> Answer<proto::StartBuildResponse> {
-        self.0.start_build(request.into_inner())?;
+        self.0.start_build(request.into_inner()).await?;
         Ok(Response::new(proto::StartBuildResponse {}))
     }
 

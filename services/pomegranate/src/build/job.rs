@@ -23,32 +23,41 @@ pub(crate) struct Job {
     pub(crate) log: Log,
     /// Ends it.
     pub(crate) cancel: CancellationToken,
-    result: watch::Sender<Option<BuildResult>>,
+    end: watch::Sender<Option<End>>,
+}
+
+/// How a build ended.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    /// With this.
+    Result(BuildResult),
+    /// Without a result: it is to be started again.
+    Lost,
 }
 
 impl Job {
     /// One that has not started.
     pub(crate) fn new(id: BuildId, project: ProjectId, log: Log) -> Self {
-        Self { id, project, log, cancel: CancellationToken::new(), result: watch::Sender::new(None) }
+        Self { id, project, log, cancel: CancellationToken::new(), end: watch::Sender::new(None) }
     }
 
     /// Tells everyone how it ended.
-    pub(crate) fn finish(&self, result: BuildResult) {
-        self.result.send_replace(Some(result));
+    pub(crate) fn finish(&self, end: End) {
+        self.end.send_replace(Some(end));
     }
 
     /// Whether it has ended.
     pub(crate) fn is_over(&self) -> bool {
-        self.result.borrow().is_some()
+        self.end.borrow().is_some()
     }
 
     /// Resolves when it has ended.
     pub(crate) async fn over(&self) {
         // The sender lives as long as `self`.
-        let _ = self.result.subscribe().wait_for(Option::is_some).await;
+        let _ = self.end.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// The log from a number on, then the result.
+    /// The log from a number on, then the result, if there is one.
     pub(crate) fn follow(
         self: Arc<Self>,
         from_seq: u64,
@@ -56,10 +65,10 @@ impl Job {
         let (send, receive) = mpsc::channel(64);
         tokio::spawn(async move {
             let mut next = from_seq.max(1);
-            let (mut count, mut result) = (self.log.watch(), self.result.subscribe());
+            let (mut count, mut end) = (self.log.watch(), self.end.subscribe());
             loop {
                 count.mark_unchanged();
-                let over = result.borrow_and_update().clone();
+                let over = end.borrow_and_update().clone();
                 let lines = self.log.from(next);
                 let caught_up = lines.is_empty();
                 for line in lines {
@@ -71,13 +80,17 @@ impl Job {
                 if !caught_up {
                     continue;
                 }
-                if let Some(result) = over {
-                    let _ = send.send(Ok(event(Event::Result(result)))).await;
-                    return;
+                match over {
+                    Some(End::Result(result)) => {
+                        let _ = send.send(Ok(event(Event::Result(result)))).await;
+                        return;
+                    }
+                    Some(End::Lost) => return,
+                    None => {}
                 }
                 tokio::select! {
                     _ = count.changed() => {}
-                    _ = result.changed() => {}
+                    _ = end.changed() => {}
                     () = send.closed() => return,
                 }
             }
@@ -111,7 +124,7 @@ mod tests {
         for number in 0..1000 {
             job.log.push(format!("line {number}"));
         }
-        job.finish(failure(BuildOutcome::Failed, "no"));
+        job.finish(End::Result(failure(BuildOutcome::Failed, "no")));
         let events: Vec<_> = stream.map(|event| event.expect("no error").event).collect().await;
         assert_eq!(events.len(), 1002);
         assert!(matches!(events.last(), Some(Some(Event::Result(result))) if result.message == "no"));

@@ -1,9 +1,9 @@
 //! All builds that run, and those that ended a short while ago.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -13,17 +13,22 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{
-    build::{job::Job, log::Log, run},
-    config::BuildConfig,
+    build::{
+        job::{End, Job},
+        log::Log,
+        run::{self, Bench},
+    },
+    config::Config,
     engine::Engine,
     source::Sources,
 };
 
 /// How long an ended build can still be followed.
 const KEPT: Duration = Duration::from_secs(600);
-
-/// Ended builds beyond this many are forgotten, the oldest first.
+/// Ended builds beyond this many are forgotten, the one that ended first at first.
 const KEPT_COUNT: usize = 16;
+
+type Key = (ProjectId, BuildId);
 
 /// What to build.
 pub(crate) struct Order {
@@ -43,72 +48,154 @@ pub(crate) struct Order {
 
 /// The builds of this process.
 pub(crate) struct Builds {
-    engine: Arc<Engine>,
+    bench: Arc<Bench>,
     sources: Arc<Sources>,
     clock: Clock,
     log_bytes: usize,
-    turns: Arc<Semaphore>,
-    jobs: Arc<Mutex<HashMap<BuildId, Arc<Job>>>>,
+    jobs: Arc<Mutex<Jobs>>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    all: HashMap<Key, Arc<Job>>,
+    /// Those that have ended, in that order.
+    ended: VecDeque<Arc<Job>>,
 }
 
 impl Builds {
     /// None yet.
-    pub(crate) fn new(
-        engine: Arc<Engine>,
-        sources: Arc<Sources>,
-        clock: Clock,
-        config: &BuildConfig,
-    ) -> Self {
-        Self {
+    pub(crate) fn new(engine: Arc<Engine>, sources: Arc<Sources>, clock: Clock, config: &Config) -> Self {
+        let bench = Bench {
             engine,
+            require_non_root: config.require_non_root,
+            turns: Semaphore::new(config.build.concurrency.max(1)),
+        };
+        Self {
+            bench: Arc::new(bench),
             sources,
             clock,
-            log_bytes: config.log_bytes,
-            turns: Arc::new(Semaphore::new(config.concurrency.max(1))),
+            log_bytes: config.build.log_bytes,
             jobs: Arc::default(),
         }
     }
 
     /// The build of this id, when it is the project's.
     pub(crate) fn get(&self, project: ProjectId, id: BuildId) -> Option<Arc<Job>> {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.get(&id).filter(|job| job.project == project).cloned()
+        lock(&self.jobs).all.get(&(project, id)).cloned()
     }
 
     /// All of them, those of one project when it is given.
     pub(crate) fn list(&self, project: Option<ProjectId>) -> Vec<Arc<Job>> {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<_> =
-            jobs.values().filter(|job| project.is_none_or(|wanted| wanted == job.project)).cloned().collect();
+        let jobs = lock(&self.jobs);
+        let of = |job: &&Arc<Job>| project.is_none_or(|wanted| wanted == job.project);
+        let mut list: Vec<_> = jobs.all.values().filter(of).cloned().collect();
         list.sort_by_key(|job| job.id);
         list
     }
 
-    fn forget_old(&self) {
-        let ended: Vec<BuildId> =
-            self.list(None).into_iter().filter(|job| job.is_over()).map(|job| job.id).collect();
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in ended.iter().take(ended.len().saturating_sub(KEPT_COUNT)) {
-            jobs.remove(id);
+    /// Starts a build in a task of its own, unless it is here already.
+    pub(crate) fn start(&self, order: Order) {
+        let key = (order.project, order.id);
+        let log = Log::new(self.clock.clone(), self.log_bytes);
+        let job = Arc::new(Job::new(order.id, order.project, log));
+        {
+            let mut jobs = lock(&self.jobs);
+            if jobs.all.contains_key(&key) {
+                return;
+            }
+            jobs.all.insert(key, Arc::clone(&job));
+        }
+        let (bench, sources) = (Arc::clone(&self.bench), Arc::clone(&self.sources));
+        let jobs = Arc::clone(&self.jobs);
+        tokio::spawn(async move {
+            let (project, source) = (order.project, order.source.0);
+            let Some(result) = run::run(&bench, &job, order).await else {
+                // The source stays for the next try, and whoever follows finds nothing to follow.
+                lock(&jobs).all.remove(&key);
+                return job.finish(End::Lost);
+            };
+            if let Err(error) = sources.remove(project, source) {
+                tracing::warn!(%error, "a source cannot be removed");
+            }
+            job.finish(End::Result(result));
+            lock(&jobs).keep(Arc::clone(&job));
+            let ended = Arc::downgrade(&job);
+            drop(job);
+            tokio::time::sleep(KEPT).await;
+            if let Some(job) = ended.upgrade() {
+                lock(&jobs).forget(&job);
+            }
+        });
+    }
+}
+
+impl Jobs {
+    /// Keeps one that has ended, in place of the oldest when there are too many.
+    fn keep(&mut self, job: Arc<Job>) {
+        self.ended.push_back(job);
+        while self.ended.len() > KEPT_COUNT
+            && let Some(oldest) = self.ended.front().cloned()
+        {
+            self.forget(&oldest);
         }
     }
 
-    /// Starts a build in a task of its own.
-    pub(crate) fn start(&self, order: Order) {
-        self.forget_old();
-        let log = Log::new(self.clock.clone(), self.log_bytes);
-        let job = Arc::new(Job::new(order.id, order.project, log));
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(order.id, Arc::clone(&job));
-        let (engine, sources) = (Arc::clone(&self.engine), Arc::clone(&self.sources));
-        let (turns, jobs) = (Arc::clone(&self.turns), Arc::clone(&self.jobs));
-        tokio::spawn(async move {
-            let result = run::run(&engine, &job, &order, &turns).await;
-            if let Err(error) = sources.remove(order.project, order.source.0) {
-                tracing::warn!(%error, "a source cannot be removed");
-            }
-            job.finish(result);
-            tokio::time::sleep(KEPT).await;
-            jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&order.id);
-        });
+    fn forget(&mut self, job: &Arc<Job>) {
+        self.all.retain(|_, kept| !Arc::ptr_eq(kept, job));
+        self.ended.retain(|kept| !Arc::ptr_eq(kept, job));
+    }
+}
+
+fn lock(jobs: &Mutex<Jobs>) -> MutexGuard<'_, Jobs> {
+    jobs.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use paastech_labels::LabelKey;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_here_is_not_started_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let engine = Engine::new("/nonexistent".into(), "i1".to_owned(), LabelKey::new([1; 32]));
+        let sources = Sources::open(dir.path().to_owned(), 1).expect("opens");
+        let builds = Builds::new(Arc::new(engine), Arc::new(sources), Clock::manual(0), &Config::default());
+        let (id, project) = (BuildId::new(), ProjectId::new());
+        let order = || Order {
+            id,
+            project,
+            source: (Uuid::nil(), dir.path().join("absent")),
+            dockerfile: "Dockerfile".to_owned(),
+            timeout: Duration::from_secs(1),
+            no_cache: false,
+        };
+        builds.start(order());
+        let first = builds.get(project, id).expect("here");
+        builds.start(order());
+        assert!(Arc::ptr_eq(&first, &builds.get(project, id).expect("here")));
+        first.over().await;
+        builds.start(order());
+        assert!(Arc::ptr_eq(&first, &builds.get(project, id).expect("kept, ended")));
+        assert!(builds.get(ProjectId::new(), id).is_none(), "another project's");
+    }
+
+    #[test]
+    fn of_what_ended_only_the_last_few_are_kept() {
+        let mut jobs = Jobs::default();
+        let job = || Job::new(BuildId::new(), ProjectId::new(), Log::new(Clock::manual(0), 1));
+        let all: Vec<Arc<Job>> = (0..KEPT_COUNT + 2).map(|_| Arc::new(job())).collect();
+        for job in &all {
+            jobs.all.insert((job.project, job.id), Arc::clone(job));
+        }
+        // The newest ended first.
+        for job in all.iter().rev().skip(1) {
+            jobs.keep(Arc::clone(job));
+        }
+        assert_eq!(jobs.ended.len(), KEPT_COUNT);
+        let [first_ended, still_runs] = [&all[KEPT_COUNT], &all[KEPT_COUNT + 1]];
+        assert_eq!((Arc::strong_count(first_ended), Arc::strong_count(still_runs)), (1, 2));
+        assert!(jobs.all.contains_key(&(all[0].project, all[0].id)), "it ended last");
     }
 }

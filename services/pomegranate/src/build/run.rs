@@ -1,5 +1,7 @@
 //! Runs one build on the engine's BuildKit: a time limit, a real cancel, and an end in words.
 
+use std::{io, sync::Arc};
+
 use bollard::{
     body_try_stream,
     errors::Error as EngineError,
@@ -9,8 +11,8 @@ use bollard::{
 use futures_util::StreamExt as _;
 use paastech_proto::pomegranate::{BuildOutcome, BuildResult};
 use paastech_types::Kind;
-use rand::Rng as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -27,77 +29,82 @@ use crate::{
     release::{remove::remove_image, spec::refusal},
 };
 
-/// Runs a build to its end, whatever that is.
-pub(crate) async fn run(engine: &Engine, job: &Job, order: &Order, turns: &Semaphore) -> BuildResult {
-    let reference = reference(engine, order);
+/// What builds are made with.
+pub(crate) struct Bench {
+    /// Builds, and keeps the images.
+    pub(crate) engine: Arc<Engine>,
+    /// Refuse images whose user is root or only a name.
+    pub(crate) require_non_root: bool,
+    /// Builds at a time.
+    pub(crate) turns: Semaphore,
+}
+
+/// Why a build made no image.
+enum Failure {
+    /// This is to be told.
+    Told(BuildResult),
+    /// The engine went away: it is no fault of the build's, which can be run again.
+    Away,
+}
+
+/// Runs a build to its end, whatever that is; `None` when the engine went away before.
+pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<BuildResult> {
+    let reference = bench.engine.build_reference(order.project, order.id);
     let turn = async {
-        if turns.available_permits() == 0 {
+        if bench.turns.available_permits() == 0 {
             job.log.say("-----> Waiting for another build to end");
         }
-        turns.acquire().await
+        bench.turns.acquire().await
     };
-    let result = tokio::select! {
+    let outcome = tokio::select! {
         biased;
         () = job.cancel.cancelled() => Err(cancelled()),
         turn = turn => {
             let _turn = turn;
-            let limited = tokio::time::timeout(order.timeout, build(engine, order, &reference, &job.log));
-            tokio::select! {
-                biased;
-                () = job.cancel.cancelled() => Err(cancelled()),
-                outcome = limited => outcome.unwrap_or_else(|_| Err(timed_out(order))),
-            }
+            build(bench, job, order, &reference).await
         }
     };
-    match result {
-        Ok(result) => result,
-        Err(result) => {
-            job.log.say(&format!(" !     {}", result.message));
-            // What was cut off may still have been tagged at the last moment.
-            if let Err(error) = remove_image(engine, &reference).await {
-                tracing::warn!(%error, "the image of a failed build cannot be removed");
-            }
-            result
-        }
+    let result = match outcome {
+        Ok(result) => return Some(result),
+        Err(Failure::Away) => return None,
+        Err(Failure::Told(result)) => result,
+    };
+    job.log.say(&format!(" !     {}", result.message));
+    // What was cut off may still have been tagged at the last moment.
+    if let Err(error) = remove_image(&bench.engine, &reference).await {
+        tracing::warn!(%error, "the image of a failed build cannot be removed");
     }
+    Some(result)
 }
 
-/// 128 random bits: any local reference can be named in a tenant's FROM, so none must be guessable.
-fn reference(engine: &Engine, order: &Order) -> String {
-    let mut tag = [0_u8; 16];
-    rand::rng().fill_bytes(&mut tag);
-    format!("{}:{}", engine.repository(order.project), hex::encode(tag))
+fn told(outcome: BuildOutcome, message: impl Into<String>) -> Failure {
+    Failure::Told(failure(outcome, message))
 }
 
-fn cancelled() -> BuildResult {
-    failure(BuildOutcome::Cancelled, "the build was cancelled")
+fn cancelled() -> Failure {
+    told(BuildOutcome::Cancelled, "the build was cancelled")
 }
 
-fn timed_out(order: &Order) -> BuildResult {
+fn timed_out(order: &Order) -> Failure {
     let text = format!("the build took longer than {} seconds", order.timeout.as_secs());
-    failure(BuildOutcome::TimedOut, text)
+    told(BuildOutcome::TimedOut, text)
 }
 
-fn failed(message: impl Into<String>) -> BuildResult {
-    failure(BuildOutcome::Failed, message)
+fn failed(message: impl Into<String>) -> Failure {
+    told(BuildOutcome::Failed, message)
 }
 
 /// Logs what went wrong with us, and keeps it from the pusher.
-fn internal(error: &Error) -> BuildResult {
-    tracing::error!(error = %error, "a build failed on our side");
-    let text = match error.kind() {
-        Kind::Unavailable => "the container engine does not answer: try again",
-        _ => "the platform failed to run the build: try again",
-    };
-    failure(BuildOutcome::Internal, text)
+fn internal(error: &Error) -> Failure {
+    if error.kind() == Kind::Unavailable {
+        tracing::warn!(%error, "the engine went away during a build");
+        return Failure::Away;
+    }
+    tracing::error!(%error, "a build failed on our side");
+    told(BuildOutcome::Internal, "the platform failed to run the build: try again")
 }
 
-async fn build(
-    engine: &Engine,
-    order: &Order,
-    reference: &str,
-    log: &Log,
-) -> Result<BuildResult, BuildResult> {
+async fn build(bench: &Bench, job: &Arc<Job>, order: Order, reference: &str) -> Result<BuildResult, Failure> {
     let (path, dockerfile) = (order.source.1.clone(), order.dockerfile.clone());
     let checked = tokio::task::spawn_blocking(move || context::check(&path, &dockerfile))
         .await
@@ -106,20 +113,56 @@ async fn build(
     if let Checked::Refused(why) = checked {
         return Err(failed(why));
     }
-    log.say(&format!("-----> Building {}", order.dockerfile));
-    solve(engine, order, reference, log).await?;
-    let image = engine.image(reference).await.map_err(|error| internal(&error))?;
+    job.log.say(&format!("-----> Building {}", order.dockerfile));
+    solve_apart(Arc::clone(&bench.engine), order, reference.to_owned(), Arc::clone(job)).await?;
+    let image = bench.engine.image(reference).await.map_err(|error| internal(&error))?;
     let image = image.ok_or_else(|| failed("the build ended without an image"))?;
-    if let Some(why) = refusal(&image, false).or_else(|| image::without_command(&image)) {
+    if let Some(why) = refusal(&image, bench.require_non_root).or_else(|| image::without_command(&image)) {
         return Err(failed(why));
     }
     let image = image::describe(&image, reference);
-    log.say(&format!("-----> Built an image of {} MB", image.size_bytes / 1_000_000));
+    job.log.say(&format!("-----> Built an image of {} MB", image.size_bytes / 1_000_000));
     Ok(BuildResult { outcome: BuildOutcome::Succeeded.into(), message: String::new(), image: Some(image) })
 }
 
+/// Solves on a runtime that ends with the build. The client serves BuildKit's session in a task that it lets go of and
+/// that would keep its connection, here and in the engine, for ever.
+async fn solve_apart(
+    engine: Arc<Engine>,
+    order: Order,
+    reference: String,
+    job: Arc<Job>,
+) -> Result<(), Failure> {
+    let stop = job.cancel.child_token();
+    // Whoever drops this call ends the thread as well.
+    let _guard = stop.clone().drop_guard();
+    let (send, receive) = oneshot::channel();
+    let solve = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let outcome = runtime.map_err(|error| internal(&error.into())).and_then(|runtime| {
+            runtime.block_on(within_limits(solve(&engine, &order, &reference, &job.log), &order, &stop))
+        });
+        let _ = send.send(outcome);
+    };
+    let thread = std::thread::Builder::new().name("build".to_owned());
+    thread.spawn(solve).map_err(|error| internal(&error.into()))?;
+    receive.await.unwrap_or_else(|_| Err(internal(&io::Error::other("the build's thread panicked").into())))
+}
+
+async fn within_limits(
+    solve: impl Future<Output = Result<(), Failure>>,
+    order: &Order,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(cancelled()),
+        outcome = tokio::time::timeout(order.timeout, solve) => outcome.unwrap_or_else(|_| Err(timed_out(order))),
+    }
+}
+
 /// The build itself. BuildKit ends it when the connection does, so dropping this cancels for real.
-async fn solve(engine: &Engine, order: &Order, reference: &str, log: &Log) -> Result<(), BuildResult> {
+async fn solve(engine: &Engine, order: &Order, reference: &str, log: &Log) -> Result<(), Failure> {
     let docker = engine.docker().await.map_err(|error| internal(&error))?;
     let source = context::stream(&order.source.1).await.map_err(|error| internal(&error.into()))?;
     let body = body_try_stream(source);
@@ -162,13 +205,13 @@ fn options(order: &Order, reference: &str) -> BuildImageOptions {
 }
 
 /// The end of a build by an error: the tenant's when BuildKit told it, ours when the engine is gone.
-fn ended(error: EngineError, progress: Progress, log: &Log) -> BuildResult {
+fn ended(error: EngineError, progress: Progress, log: &Log) -> Failure {
     match error {
         EngineError::DockerStreamError { error: text }
         | EngineError::DockerResponseServerError { message: text, .. } => {
             if text.contains("no space left on device") {
                 tracing::error!(error = text, "the disk is full");
-                return failure(BuildOutcome::Internal, "the platform's disk is full");
+                return told(BuildOutcome::Internal, "the platform's disk is full");
             }
             failed(progress.failure(&text, log))
         }

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use paastech_proto::pomegranate::{self as proto, BuildOutcome};
+use futures_util::StreamExt as _;
+use paastech_proto::pomegranate::{self as proto, BuildOutcome, follow_build_response};
+use paastech_types::ProjectId;
 use tonic::Code;
 
-use crate::world::{World, app, in_world, in_world_with};
+use crate::world::{World, app, client, in_world, in_world_with};
 
 const WITH_APP: &str = "FROM scratch\nCOPY app /app\n";
 
@@ -107,6 +109,99 @@ fn a_cancelled_build_is_really_over() {
         assert_eq!(result.outcome(), BuildOutcome::Cancelled);
         no_process_left(&marker).await;
     });
+}
+
+#[test]
+fn the_image_of_a_build_that_was_cancelled_too_late_is_removed() {
+    in_world(|mut world| async move {
+        for process in ["the same", "another"] {
+            let dockerfile = format!("{WITH_APP}CMD [\"/app\"]\n").into_bytes();
+            let build = world.start_build(&[("Dockerfile", dockerfile), ("app", app())], 0).await;
+            let (lines, result) = world.follow(build).await;
+            let image = result.image.unwrap_or_else(|| panic!("{} {lines:#?}", result.message));
+            if process == "another" {
+                world.client = client(world.config.clone()).await;
+            }
+            let stranger = Some(proto::Scope { project_id: ProjectId::new().to_string(), fence: 1 });
+            for (scope, stays) in [(stranger, true), (world.scope(1), false), (world.scope(1), false)] {
+                let cancel = proto::CancelBuildRequest { scope, build_id: build.to_string() };
+                world.client.cancel_build(cancel).await.expect("cancels");
+                let found = world.docker.inspect_image(&image.reference).await;
+                assert_eq!(found.is_ok(), stays, "{process} process");
+            }
+        }
+    });
+}
+
+#[test]
+fn builds_leave_no_connection_to_the_engine() {
+    in_world(|mut world| async move {
+        let cable = world.through_cable().await;
+        world.image(&["serve"], "").await;
+        let (_, result) = world.build(&format!("{WITH_APP}RUN [\"/app\", \"exit\", \"3\"]\n")).await;
+        assert_eq!(result.outcome(), BuildOutcome::Failed);
+        crate::world::eventually("no connection is open", || async { cable.open() == 0 }).await;
+    });
+}
+
+#[test]
+fn a_build_whose_engine_went_away_is_lost_and_can_be_started_again() {
+    in_world(|mut world| async move {
+        let cable = world.through_cable().await;
+        let dockerfile =
+            format!("{WITH_APP}RUN [\"/app\", \"pause\", \"{}\"]\nCMD [\"/app\"]\n", world.project);
+        let files = [("Dockerfile", dockerfile.into_bytes()), ("app", app())];
+        let request = world.upload(&files, 0).await;
+        world.client.start_build(request.clone()).await.expect("starts");
+        let follow = proto::FollowBuildRequest {
+            project_id: world.project.to_string(),
+            build_id: request.build_id.clone(),
+            from_seq: 0,
+        };
+        let following = world.client.follow_build(follow.clone()).await.expect("followed").into_inner();
+        let marker = world.project.to_string();
+        crate::world::eventually("the step runs", || async { processes(&marker) > 0 }).await;
+        cable.cut();
+        let events: Vec<_> = following.collect().await;
+        assert!(
+            events.iter().all(|event| matches!(
+                event.as_ref().expect("no error").event,
+                Some(follow_build_response::Event::Line(_))
+            )),
+            "it has no result: {events:?}"
+        );
+        let error = world.client.follow_build(follow).await.expect_err("lost");
+        assert_eq!(error.code(), Code::NotFound);
+        world.client.start_build(request.clone()).await.expect("the source is still there");
+        let (lines, result) = world.follow(request.build_id.parse().expect("an id")).await;
+        assert_eq!(result.outcome(), BuildOutcome::Succeeded, "{} {lines:#?}", result.message);
+        let list = world.client.list(proto::ListRequest {}).await.expect("lists").into_inner();
+        assert_eq!(list.images.len(), 1, "nothing is left of the run before");
+    });
+}
+
+#[test]
+fn without_an_engine_a_build_does_not_start() {
+    in_world(|mut world| async move {
+        world.config.socket = "/nonexistent/docker.sock".into();
+        world.client = client(world.config.clone()).await;
+        let request = world.upload(&[("Dockerfile", b"FROM scratch".to_vec())], 0).await;
+        let error = world.client.start_build(request).await.expect_err("no engine");
+        assert_eq!(error.code(), Code::Unavailable);
+    });
+}
+
+#[test]
+fn an_image_that_could_not_run_here_fails_its_build() {
+    in_world_with(
+        |config| config.require_non_root = true,
+        |mut world| async move {
+            let (_, result) = world.build(&format!("{WITH_APP}CMD [\"/app\"]\n")).await;
+            assert_eq!(result.outcome(), BuildOutcome::Failed);
+            assert!(result.message.contains("runs as root"), "{}", result.message);
+            world.image(&["serve"], "USER 10001").await;
+        },
+    );
 }
 
 #[test]

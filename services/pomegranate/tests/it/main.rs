@@ -1,6 +1,7 @@
 //! Pomegranate against a real engine, each test with an installation of its own that is removed at its end.
 
 mod builds;
+mod cable;
 mod confirming;
 mod draining;
 mod fences;

@@ -27,7 +27,9 @@ use paastech_types::{BuildId, ProjectId, ReleaseId};
 use pomegranate::Config;
 use uuid::Uuid;
 
-const SOCKET: &str = "/var/run/docker.sock";
+use crate::cable::Cable;
+
+pub(crate) const SOCKET: &str = "/var/run/docker.sock";
 
 /// One installation on the engine.
 pub(crate) struct World {
@@ -97,8 +99,27 @@ impl World {
         Some(proto::Scope { project_id: self.project.to_string(), fence })
     }
 
+    /// Reaches the engine through a cable from now on.
+    pub(crate) async fn through_cable(&mut self) -> Cable {
+        self.config.socket = self.config.state_dir.join("engine.sock");
+        let cable = Cable::lay(&self.config.socket);
+        self.client = client(self.config.clone()).await;
+        cable
+    }
+
     /// Uploads a source and starts its build.
     pub(crate) async fn start_build(&mut self, files: &[(&str, Vec<u8>)], timeout_seconds: u32) -> BuildId {
+        let request = self.upload(files, timeout_seconds).await;
+        self.client.start_build(request.clone()).await.expect("the build starts");
+        request.build_id.parse().expect("an id")
+    }
+
+    /// Uploads a source; gives the request that builds it.
+    pub(crate) async fn upload(
+        &mut self,
+        files: &[(&str, Vec<u8>)],
+        timeout_seconds: u32,
+    ) -> proto::StartBuildRequest {
         let (source, build) = (Uuid::now_v7(), BuildId::new());
         let header = proto::SourceHeader { scope: self.scope(1), source_id: source.to_string() };
         let mut messages = vec![proto::PutSourceRequest { part: Some(Part::Header(header)) }];
@@ -108,16 +129,14 @@ impl World {
                 .map(|chunk| proto::PutSourceRequest { part: Some(Part::Chunk(chunk.to_vec())) }),
         );
         self.client.put_source(futures_util::stream::iter(messages)).await.expect("the source is taken");
-        let request = proto::StartBuildRequest {
+        proto::StartBuildRequest {
             scope: self.scope(1),
             build_id: build.to_string(),
             source_id: source.to_string(),
             method: Some(Method::Dockerfile(proto::DockerfileBuild { path: String::new() })),
             timeout_seconds,
             no_cache: true,
-        };
-        self.client.start_build(request).await.expect("the build starts");
-        build
+        }
     }
 
     /// A build's lines and result.

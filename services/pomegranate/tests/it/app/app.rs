@@ -26,6 +26,7 @@ fn main() {
         Some("never") => loop {
             thread::sleep(Duration::from_secs(60));
         },
+        Some("pause") => thread::sleep(Duration::from_secs(3)),
         Some("exit") => {
             println!("about to exit");
             eprintln!("for a reason");
