@@ -1,6 +1,7 @@
 //! Our hooks: this same program, started by git under another name inside the quarantine of a push.
 //!
-//! They hold no decision: they tell the server what git told them, send the tree it asks for, and print its lines.
+//! They tell the server what git told them, send the tree it asks for, and print its lines; they refuse by themselves
+//! only what they alone can see: a shallow history, a branch that is no commit, a ref that has moved.
 
 mod client;
 pub(crate) mod post_receive;

@@ -42,7 +42,8 @@ pub(crate) struct Shared {
     pub(crate) pushes: Pushes,
     pub(crate) paths: Paths,
     pub(crate) shutdown: Shutdown,
-    /// Cancelled when no connection is left, and no hook can call any more.
+    /// Cancelled when no connection is left after a drain. A hook that calls later finds nobody; the scan of refs does
+    /// what it would have asked for.
     over: CancellationToken,
 }
 

@@ -5,7 +5,7 @@ const MAX_LINE: usize = 1024;
 
 /// Splits a text into lines that are safe to show.
 pub(crate) fn lines(text: &str) -> Vec<String> {
-    // A carriage return is how progress bars overwrite themselves: each state becomes a line, the last one stays.
+    // A carriage return is how progress bars overwrite themselves: of their states the last one stays.
     text.split('\n')
         .map(|line| line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default())
         .map(clean)

@@ -23,8 +23,8 @@ use crate::{
     server::Shared,
 };
 
-/// How long a tree may take to reach the api.
-const SOURCE: Duration = Duration::from_secs(30 * 60);
+/// How long a tree may take to reach the api: longer than the api lets it take to Pomegranate, so that its answer comes.
+const SOURCE: Duration = Duration::from_secs(11 * 60);
 /// Refs under this are the platform's own.
 const HIDDEN: &str = "refs/paas";
 
