@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -41,30 +41,43 @@ pub(crate) struct Following {
 
 impl Followers {
     pub(crate) fn follow(&self, push: PushId) -> Following {
-        self.with(push, |presence| presence.following += 1);
+        self.all().entry(push).or_default().following += 1;
         Following { followers: self.clone(), push }
     }
 
+    /// A push that nobody has followed yet is seen now.
     pub(crate) fn is_abandoned(&self, push: PushId) -> bool {
-        self.with(push, |presence| presence.following == 0 && presence.last_seen.elapsed() > ABANDONED)
+        self.all().entry(push).or_default().is_abandoned()
     }
 
     pub(crate) fn forget(&self, push: PushId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&push);
+        self.all().remove(&push);
     }
 
-    fn with<T>(&self, push: PushId, act: impl FnOnce(&mut Presence) -> T) -> T {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        act(all.entry(push).or_insert_with(|| Presence { following: 0, last_seen: Instant::now() }))
+    fn all(&self) -> MutexGuard<'_, HashMap<PushId, Presence>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self { following: 0, last_seen: Instant::now() }
+    }
+}
+
+impl Presence {
+    fn is_abandoned(&self) -> bool {
+        self.following == 0 && self.last_seen.elapsed() > ABANDONED
     }
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
-        self.followers.with(self.push, |presence| {
-            presence.following -= 1;
+        // Forgotten meanwhile: the push has ended.
+        if let Some(presence) = self.followers.all().get_mut(&self.push) {
+            presence.following = presence.following.saturating_sub(1);
             presence.last_seen = Instant::now();
-        });
+        }
     }
 }
 
@@ -249,15 +262,22 @@ mod tests {
         let followers = Followers::default();
         let push = PushId::new();
         let following = followers.follow(push);
-        followers.with(push, |presence| {
-            presence.last_seen = Instant::now().checked_sub(ABANDONED * 2).expect("past")
-        });
+        let long_ago = || Instant::now().checked_sub(ABANDONED * 2).expect("past");
+        followers.all().get_mut(&push).expect("followed").last_seen = long_ago();
         assert!(!followers.is_abandoned(push));
         drop(following);
         assert!(!followers.is_abandoned(push), "it has just gone");
-        followers.with(push, |presence| {
-            presence.last_seen = Instant::now().checked_sub(ABANDONED * 2).expect("past")
-        });
+        followers.all().get_mut(&push).expect("followed").last_seen = long_ago();
         assert!(followers.is_abandoned(push));
+    }
+
+    #[test]
+    fn a_follower_of_a_push_that_is_forgotten_leaves_nothing_behind() {
+        let followers = Followers::default();
+        let push = PushId::new();
+        let following = followers.follow(push);
+        followers.forget(push);
+        drop(following);
+        assert!(followers.all().is_empty());
     }
 }
