@@ -165,9 +165,11 @@ pub(super) async fn operation(
 
 impl Follower {
     fn end(&self, row: operation::Row) -> OperationEnd {
-        let live = row.state == "done" && matches!(row.kind.as_str(), "deploy" | "start");
-        let url =
-            row.project_id().ok().filter(|_| live).map(|project| (self.service.engine.app_url)(project));
+        let url = row
+            .project_id()
+            .ok()
+            .filter(|_| row.made_live())
+            .map(|project| (self.service.engine.app_url)(project));
         OperationEnd {
             state: row.state,
             message: row.error_text.unwrap_or_default(),

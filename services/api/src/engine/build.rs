@@ -117,7 +117,7 @@ pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
                     record(context, &built, &commit, &tree).await?;
                     Ok(Next::Done)
                 }
-                None => Ok(Next::Go("start")),
+                None => context.again("start"),
             }
         }
         _ => Ok(Next::AwaitSource),

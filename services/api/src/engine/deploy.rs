@@ -10,7 +10,7 @@ use paastech_types::{ProjectId, ReleaseId};
 
 use super::{
     build::{self, Start},
-    rollout, source,
+    halt, rollout, source,
     step::{Context, Next, Stop, fail},
     submit::Input,
 };
@@ -26,7 +26,7 @@ pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
         "source" => send_source(context).await,
         "build" => match build::start(context).await {
             Ok(()) => Ok(Next::Go("follow")),
-            Err(Start::NoSource) => Ok(Next::Go("source")),
+            Err(Start::NoSource) => context.again("source"),
             Err(Start::Stop(stop)) => Err(stop),
         },
         "follow" => follow(context).await,
@@ -46,7 +46,7 @@ pub(crate) async fn undo(context: &mut Context<'_>) -> Result<(), Stop> {
         build::undo(context).await?;
     }
     if context.row.kind == "start" {
-        return Ok(());
+        return halt::undo(context).await;
     }
     rollout::undo(context).await
 }
@@ -85,7 +85,7 @@ async fn send_source(context: &mut Context<'_>) -> Result<Next, Stop> {
 }
 
 async fn follow(context: &mut Context<'_>) -> Result<Next, Stop> {
-    let Some(built) = build::follow(context, || false).await? else { return Ok(Next::Go("build")) };
+    let Some(built) = build::follow(context, || false).await? else { return context.again("build") };
     let (commit, tree) =
         commit_and_tree(context).await?.ok_or_else(|| fail("internal", "the operation builds no commit"))?;
     build::record(context, &built, &commit, &tree).await?;
@@ -130,8 +130,13 @@ async fn recipe(
         (Input::DeployRelease { release, keep_configuration }, _) => {
             let source = release::get(tx, id, release).await?;
             let source = source.ok_or_else(|| fail("not_found", "the release is gone"))?;
-            if source.deployed_at.is_none() && !keep_configuration {
-                // Recorded and never deployed: this is its deployment, not a copy's.
+            let active = match &project.active_release_id {
+                Some(active) => release::get(tx, id, active).await?.map_or(0, |active| active.seq),
+                None => 0,
+            };
+            if source.deployed_at.is_none() && !keep_configuration && source.seq > active {
+                // Recorded and never deployed: this is its deployment, not a copy's. Below the active one it would get
+                // no traffic, because the highest number takes it.
                 return Ok(Made::Release(source.id));
             }
             let configuration = if *keep_configuration {

@@ -52,7 +52,12 @@ async fn clear(context: &mut Context<'_>) -> Result<Next, Stop> {
         return Err(fail("not_deployed", "nothing is deployed yet: push first"));
     };
     context.release = Some(release_id.clone());
-    if project.desired_state == "running" {
+    let status = StatusRequest { project_id: context.project.to_string() };
+    let containers = context.engine.pomegranate.clone().status(status).await?.into_inner().containers;
+    let serves = containers.iter().any(|container| {
+        container.release_id == release_id && container.state == "running" && container.health == "healthy"
+    });
+    if project.desired_state == "running" && serves {
         context.say("It is running already").await?;
         return Ok(Next::Done);
     }
@@ -60,4 +65,14 @@ async fn clear(context: &mut Context<'_>) -> Result<Next, Stop> {
     let request = RemoveReleaseRequest { scope, release_id, grace_seconds: 1, drain_seconds: 0 };
     context.engine.pomegranate.clone().remove_release(within(60, request)).await?;
     Ok(Next::Go("start"))
+}
+
+/// Stops what a failed start has started: behind its shut gate it serves nobody.
+pub(crate) async fn undo(context: &mut Context<'_>) -> Result<(), Stop> {
+    let Some(release_id) = context.release.clone().filter(|_| context.row.step != "clear") else {
+        return Ok(());
+    };
+    let request = StopReleaseRequest { scope: context.scope().await?, release_id, grace_seconds: 1 };
+    context.engine.pomegranate.clone().stop_release(within(60, request)).await?;
+    Ok(())
 }

@@ -6,7 +6,10 @@ use paastech_proto::pomegranate::{
     StartReleaseRequest, StatusRequest, Variable,
 };
 
-use super::step::{Context, Next, Stop, fail, is_absent, within};
+use super::{
+    run,
+    step::{Context, Next, Stop, fail, is_absent, within},
+};
 use crate::store::{container, desired, image, release};
 
 /// The release that the operation is about.
@@ -114,9 +117,6 @@ pub(crate) async fn switch(context: &mut Context<'_>) -> Result<Next, Stop> {
     let id = release.id.parse().map_err(|_| DbError::Corrupt("release id"))?;
     let now = context.engine.clock.now_ms();
     let mut tx = context.engine.db.begin().await?;
-    if crate::store::operation::fence(&mut tx, &context.claim).await?.is_none() {
-        return Err(Stop::Lost);
-    }
     if !desired::activate(&mut tx, context.project, id, now).await? {
         return Err(Stop::Cancelled);
     }
@@ -126,8 +126,10 @@ pub(crate) async fn switch(context: &mut Context<'_>) -> Result<Next, Stop> {
         desired::restore_configuration(&mut tx, context.project, version, release.created_at).await?;
     }
     release::set_deployed(&mut tx, &release.id, now).await?;
+    // In the same transaction: what is committed is never taken for what can still be undone.
+    run::record_in(&mut tx, context, "running", ("gate", "ok")).await?;
     tx.commit().await.map_err(DbError::from)?;
-    Ok(Next::Go("gate"))
+    Ok(Next::Recorded("gate"))
 }
 
 /// Lets traffic in. An app that was ready and keeps ending ends the operation too, whose release stays the one that is

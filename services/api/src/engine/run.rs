@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use paastech_db::DbError;
+use paastech_db::{DbError, Tx};
 use paastech_runtime::{Shutdown, trace::TraceId};
 use tracing::Instrument as _;
 
@@ -22,6 +22,10 @@ const GIVE_UP: Duration = Duration::from_secs(10);
 const MAX_ATTEMPTS: i64 = 5;
 /// Failures in a row that a neighbour does not explain.
 const MAX_DEFECTS: u32 = 5;
+/// Tries of one committed step before it makes way for an operation that waits.
+const PATIENCE: u32 = 3;
+/// How long after its deadline an operation may still be undone.
+const UNDO_MS: i64 = 600_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs the operation to its end, or until the claim is lost or the process stops.
@@ -74,7 +78,7 @@ async fn heartbeat(engine: &Engine, claim: &Claim) -> Result<bool, DbError> {
 }
 
 /// On a clean stop the next process need not wait for the lease to run out.
-async fn let_go(engine: &Engine, claim: &Claim) {
+pub(crate) async fn let_go(engine: &Engine, claim: &Claim) {
     let outcome = async {
         let mut tx = engine.db.begin().await?;
         if let Some(row) = operation::get(&mut tx, claim.id).await? {
@@ -100,13 +104,15 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
         };
         return end(&mut context, End::Quarantined, Some(reason)).await;
     }
-    let (mut pause, mut defects) = (FIRST_PAUSE, 0);
+    let (mut pause, mut defects, mut tries) = (FIRST_PAUSE, 0, 0);
     loop {
         let outcome = if context.row.state == "undoing" {
             undo(&mut context).await
         } else {
             match checked_step(&mut context).await {
                 Ok(next) => Ok(next),
+                Err(Stop::Lost) => Err(Stop::Lost),
+                Err(stop) if makes_way(&context, tries).await => Ok(unfinished(&mut context, stop)),
                 Err(Stop::Retry(text)) if engine.clock.now_ms() < context.row.deadline_at => {
                     Err(Stop::Retry(text))
                 }
@@ -122,7 +128,6 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
                 Err(Stop::Cancelled) => {
                     give_up(&mut context, "cancelled", "cancelled".to_owned(), End::Cancelled).await
                 }
-                Err(Stop::Lost) => Err(Stop::Lost),
             }
         };
         match outcome {
@@ -131,8 +136,12 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
                 return Ok(finished);
             }
             Ok(Next::Go(step)) => {
-                record(&mut context, "running", step).await?;
-                (pause, defects) = (FIRST_PAUSE, 0);
+                record(&mut context, "running", step, "ok").await?;
+                (pause, defects, tries) = (FIRST_PAUSE, 0, 0);
+            }
+            Ok(Next::Recorded(step)) => {
+                went(&mut context, "running", step);
+                (pause, defects, tries) = (FIRST_PAUSE, 0, 0);
             }
             Ok(Next::AwaitSource) => {
                 await_source(&mut context).await?;
@@ -144,6 +153,7 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
                     context.say(&format!("Waiting: {text}")).await?;
                 }
                 tokio::time::sleep(pause).await;
+                tries += 1;
                 pause = (pause * 2).min(Duration::from_secs(10));
             }
             Err(stop) => return Err(stop),
@@ -174,6 +184,30 @@ fn is_committed(context: &Context<'_>) -> bool {
     }
 }
 
+/// Whether a committed operation that cannot finish is to leave the lane: somebody asked for its end, or another one
+/// waits, whose own drain removes what this one leaves. A deletion stays.
+async fn makes_way(context: &Context<'_>, tries: u32) -> bool {
+    if !is_committed(context) || context.row.kind == Kind::Delete.name() {
+        return false;
+    }
+    let look = async {
+        let mut tx = context.engine.db.read().await?;
+        let row = operation::get(&mut tx, context.claim.id).await?;
+        let lane = operation::list_open(&mut tx, context.project, context.row.kind()?.lane()).await?;
+        let waits = lane.iter().any(|other| other.state == "queued");
+        let asked = row.is_some_and(|row| row.cancel_requested != 0);
+        Ok::<_, DbError>(asked || (waits && tries >= PATIENCE))
+    };
+    look.await.unwrap_or(false)
+}
+
+/// The end of a committed operation that could not finish: what it committed stays.
+fn unfinished(context: &mut Context<'_>, stop: Stop) -> Next {
+    context.row.error_code = Some("unfinished".to_owned());
+    context.row.error_text = Some(stop.text());
+    Next::Done
+}
+
 /// From a failed step to undoing; a committed operation keeps trying its step instead.
 async fn give_up(context: &mut Context<'_>, code: &str, text: String, end: End) -> Result<Next, Stop> {
     if is_committed(context) {
@@ -197,7 +231,7 @@ async fn give_up(context: &mut Context<'_>, code: &str, text: String, end: End) 
     context.row.error_code = Some(reason.code);
     context.row.error_text = Some(reason.text);
     let step = context.row.step.clone();
-    record_as(context, "undoing", &step, "error").await?;
+    record(context, "undoing", &step, "error").await?;
     undo(context).await
 }
 
@@ -210,34 +244,46 @@ async fn undo(context: &mut Context<'_>) -> Result<Next, Stop> {
     };
     match undone {
         Ok(()) => Ok(Next::Done),
+        Err(Stop::Lost) => Err(Stop::Lost),
         // An undo that cannot be done blocks nothing else for ever.
-        Err(Stop::Retry(text)) if context.engine.clock.now_ms() > context.row.deadline_at + 600_000 => {
+        Err(stop) if context.engine.clock.now_ms() > context.row.deadline_at + UNDO_MS => {
             context.row.error_code = Some("quarantined".to_owned());
-            context.row.error_text = Some(text);
+            context.row.error_text = Some(stop.text());
             Ok(Next::Done)
         }
-        Err(stop) => Err(stop),
+        Err(stop) => Err(Stop::Retry(stop.text())),
     }
 }
 
-async fn record(context: &mut Context<'_>, state: &str, step: &str) -> Result<(), Stop> {
-    record_as(context, state, step, "ok").await
+async fn record(context: &mut Context<'_>, state: &str, step: &str, phase: &str) -> Result<(), Stop> {
+    let mut tx = context.engine.db.begin().await?;
+    record_in(&mut tx, context, state, (step, phase)).await?;
+    tx.commit().await.map_err(DbError::from)?;
+    went(context, state, step);
+    Ok(())
 }
 
-async fn record_as(context: &mut Context<'_>, state: &str, step: &str, phase: &str) -> Result<(), Stop> {
-    let now = context.engine.clock.now_ms();
+/// Writes the step that comes next, and how the one at hand ended, into the caller's transaction.
+pub(crate) async fn record_in(
+    tx: &mut Tx,
+    context: &Context<'_>,
+    state: &str,
+    (step, phase): (&str, &str),
+) -> Result<(), Stop> {
     let next = Progress { state, step, step_data: "{}", release_id: context.release.as_deref() };
-    let mut tx = context.engine.db.begin().await?;
-    if !operation::advance(&mut tx, &context.claim, next).await? {
+    if !operation::advance(tx, &context.claim, next).await? {
         return Err(Stop::Lost);
     }
-    operation_event::append(&mut tx, context.claim.id, &context.row.step, phase, now, "{}").await?;
-    tx.commit().await.map_err(DbError::from)?;
+    let now = context.engine.clock.now_ms();
+    operation_event::append(tx, context.claim.id, &context.row.step, phase, now, "{}").await?;
+    Ok(())
+}
+
+fn went(context: &mut Context<'_>, state: &str, step: &str) {
     context.said.clear();
     step.clone_into(&mut context.row.step);
     state.clone_into(&mut context.row.state);
     context.engine.changed.notify_waiters();
-    Ok(())
 }
 
 async fn await_source(context: &mut Context<'_>) -> Result<(), Stop> {
@@ -267,10 +313,11 @@ async fn end(context: &mut Context<'_>, end: End, reason: Option<Reason>) -> Res
     context.log.sync().await?;
     let now = context.engine.clock.now_ms();
     let mut tx = context.engine.db.begin().await?;
+    // With the release that its last step made, if it made one.
+    record_in(&mut tx, context, &context.row.state, (&context.row.step, "end")).await?;
     if !operation::finish(&mut tx, &context.claim, end, reason.as_ref(), now).await? {
         return Err(Stop::Lost);
     }
-    operation_event::append(&mut tx, context.claim.id, &context.row.step, "end", now, "{}").await?;
     tx.commit().await.map_err(DbError::from)?;
     context.engine.logs.forget(context.claim.id);
     context.engine.changed.notify_waiters();

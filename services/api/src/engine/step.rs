@@ -17,6 +17,8 @@ use crate::store::{
 pub(crate) enum Next {
     /// To this step.
     Go(&'static str),
+    /// To this step, which the step at hand has recorded together with what it did.
+    Recorded(&'static str),
     /// Back to waiting for its source.
     AwaitSource,
     /// Nothing is left to do.
@@ -36,6 +38,18 @@ pub(crate) enum Stop {
     Cancelled,
     /// The claim is lost, or the process stops: whoever claims it next goes on.
     Lost,
+}
+
+impl Stop {
+    /// What a person may read of it.
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Fail(reason) => reason.text,
+            Self::Retry(text) | Self::Defect(text) => text,
+            Self::Cancelled => "cancelled".to_owned(),
+            Self::Lost => "the claim is lost".to_owned(),
+        }
+    }
 }
 
 impl From<DbError> for Stop {
@@ -115,6 +129,14 @@ impl Context<'_> {
         // A project that is being deleted gets nothing new.
         let gone = project.desired_state == "deleted" && row.kind != "delete";
         if row.cancel_requested != 0 || gone { Err(Stop::Cancelled) } else { Ok(()) }
+    }
+
+    /// Back to an earlier step, because what it made is lost; not for ever.
+    pub(crate) fn again(&self, step: &'static str) -> Result<Next, Stop> {
+        if self.engine.clock.now_ms() < self.row.deadline_at {
+            return Ok(Next::Go(step));
+        }
+        Err(fail("deadline", format!("it took too long, and would have to go back to step {step}")))
     }
 
     /// Runs a long call, and drops it when somebody asks for the end.

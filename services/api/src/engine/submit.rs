@@ -149,6 +149,12 @@ pub(crate) async fn in_the_way(
 }
 
 impl Row {
+    /// Whether an app is live because of it.
+    pub(crate) fn made_live(&self) -> bool {
+        let records = matches!(self.input(), Ok(Input::DeployCommit { record_only: true, .. }));
+        self.state == "done" && matches!(self.kind.as_str(), "deploy" | "start") && !records
+    }
+
     pub(crate) fn input(&self) -> Result<Input, DbError> {
         serde_json::from_str(&self.input).map_err(|_| DbError::Corrupt("operation input"))
     }

@@ -36,6 +36,8 @@ struct Neighbours {
     calls: Arc<Mutex<Vec<String>>>,
     /// The call with this name fails so many times with UNAVAILABLE.
     failing: Arc<Mutex<Option<(&'static str, usize)>>>,
+    /// The call with this name always fails with INTERNAL.
+    broken: Arc<Mutex<Option<&'static str>>>,
     never_ready: Arc<Mutex<bool>>,
     keeps_ending: Arc<Mutex<bool>>,
     build_fails: Arc<Mutex<bool>>,
@@ -48,6 +50,9 @@ struct Neighbours {
 impl Neighbours {
     fn note(&self, call: &'static str) -> Result<(), Status> {
         self.calls.lock().expect("calls").push(call.to_owned());
+        if *self.broken.lock().expect("broken") == Some(call) {
+            return Err(Status::internal("something"));
+        }
         let mut failing = self.failing.lock().expect("failing");
         match failing.as_mut() {
             Some((name, left)) if *name == call && *left > 0 => {
@@ -123,6 +128,9 @@ fn container(release: &str) -> pomegranate::Container {
     pomegranate::Container {
         name: format!("pt-{release}"),
         release_id: release.to_owned(),
+        process: "web".to_owned(),
+        state: "running".to_owned(),
+        health: "healthy".to_owned(),
         ..Default::default()
     }
 }
@@ -188,6 +196,7 @@ impl pomegranate_server::Pomegranate for Neighbours {
     ) -> Answer<pomegranate::StartReleaseResponse> {
         self.note("start_release")?;
         let containers = vec![container(&request.into_inner().release_id)];
+        self.running.lock().expect("running").extend(containers.clone());
         Ok(Response::new(pomegranate::StartReleaseResponse { containers, port: 80 }))
     }
     async fn await_release(
@@ -301,7 +310,7 @@ impl Bench {
         let parts = Parts {
             config,
             db,
-            clock: Clock::system(),
+            clock: Clock::manual(Clock::system().now_ms()),
             git: GitControllerClient::new(transport::in_process(git)),
             pomegranate: PomegranateClient::new(transport::in_process(pomegranate)),
             vault,
@@ -380,6 +389,29 @@ impl Bench {
             .await
             .expect("set");
         tx.commit().await.expect("committed");
+    }
+
+    /// Until this call has been made so often.
+    async fn called(&self, call: &str, times: usize) {
+        for _ in 0..600 {
+            if self.neighbours.count(call) >= times {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{call} was not called {times} times");
+    }
+
+    async fn cancel(&self, row: &operation::Row) {
+        let mut tx = self.tx().await;
+        assert!(super::cancel(&self.engine, &mut tx, row, "cancelled", "by the user").await.expect("asked"));
+        tx.commit().await.expect("committed");
+    }
+
+    async fn assert_only_the_active_release_runs(&self) {
+        let active = self.project().await.active_release_id.expect("a release");
+        let running = self.neighbours.running.lock().expect("running").clone();
+        assert_eq!(running.iter().map(|one| &one.release_id).collect::<Vec<_>>(), [&active]);
     }
 
     async fn project(&self) -> desired::Row {
@@ -484,7 +516,7 @@ async fn an_app_that_keeps_ending_after_the_switch_fails_and_the_old_release_sta
     assert_eq!(bench.neighbours.count("remove_release"), 0);
     *bench.neighbours.keeps_ending.lock().expect("keeps_ending") = false;
     assert_eq!(bench.ended(&bench.deploy("b").await).await.state, "done", "the next one mends it");
-    assert!(bench.neighbours.running.lock().expect("running").is_empty());
+    bench.assert_only_the_active_release_runs().await;
     bench.end().await;
 }
 
@@ -501,7 +533,7 @@ async fn an_old_release_stays_while_the_new_one_has_no_route() {
     let removed = calls.iter().position(|call| call == "remove_release").expect("it goes in the end");
     let confirms = calls[..removed].iter().filter(|call| *call == "confirm_release").count();
     assert_eq!(confirms, 5, "{calls:?}");
-    assert!(bench.neighbours.running.lock().expect("running").is_empty());
+    bench.assert_only_the_active_release_runs().await;
     bench.end().await;
 }
 
@@ -598,15 +630,8 @@ async fn a_cancelled_deployment_is_undone() {
     *bench.neighbours.failing.lock().expect("failing") = Some(("await_release", 1000));
     bench.start();
     let row = bench.deploy("a").await;
-    for _ in 0..200 {
-        if bench.neighbours.count("await_release") > 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let mut tx = bench.tx().await;
-    assert!(super::cancel(&bench.engine, &mut tx, &row, "cancelled", "by the user").await.expect("asked"));
-    tx.commit().await.expect("committed");
+    bench.called("await_release", 1).await;
+    bench.cancel(&row).await;
     assert_eq!(bench.ended(&row).await.state, "cancelled");
     assert_eq!(bench.neighbours.count("remove_release"), 1);
     assert_eq!(bench.project().await.active_release_id, None);
@@ -739,5 +764,134 @@ async fn submits_at_once_are_all_accepted_while_others_are_claimed() {
     }
     let newest = bench.deploy("b").await;
     assert_eq!(bench.ended(&newest).await.state, "done");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_recorded_release_that_is_no_longer_the_newest_is_deployed_under_a_new_number() {
+    let bench = Bench::new().await;
+    bench.start();
+    let record = Input::DeployCommit { commit: "a".repeat(40), reason: "push".to_owned(), record_only: true };
+    let recorded = bench.ended(&bench.submit(record).await).await;
+    assert!(!recorded.made_live(), "nothing is served by it");
+    let first = recorded.release_id.clone().expect("the release it made");
+    let deployed = bench.ended(&bench.deploy("b").await).await;
+    assert!(deployed.made_live());
+    let back = Input::DeployRelease { release: first.clone(), keep_configuration: false };
+    let back = bench.ended(&bench.submit(back).await).await;
+    assert_eq!(back.state, "done");
+    let mut tx = bench.tx().await;
+    let active = back.release_id.expect("a release");
+    let active = release::get(&mut tx, bench.project, &active).await.expect("read").expect("there");
+    assert_eq!((active.seq, active.rollback_of), (3, Some(first)));
+    drop(tx);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_undo_that_never_succeeds_ends_in_quarantine() {
+    let bench = Bench::new().await;
+    *bench.neighbours.never_ready.lock().expect("never_ready") = true;
+    *bench.neighbours.broken.lock().expect("broken") = Some("remove_release");
+    bench.start();
+    let row = bench.deploy("a").await;
+    bench.called("remove_release", 2).await;
+    bench.engine.clock.advance_ms(2 * 3_600_000);
+    assert_eq!(bench.ended(&row).await.state, "quarantined");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn clean_restarts_are_no_failed_attempts() {
+    let bench = Bench::new().await;
+    let row = bench.deploy("a").await;
+    for _ in 0..10 {
+        let claimed = bench.engine.claim().await.expect("claims").expect("a row");
+        let claim = operation::Claim {
+            id: row.id().expect("an id"),
+            holder: bench.engine.holder.to_string(),
+            fence: claimed.fence,
+        };
+        super::run::let_go(&bench.engine, &claim).await;
+    }
+    bench.start();
+    assert_eq!(bench.ended(&row).await.state, "done");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn the_commit_point_and_its_record_are_one_transaction() {
+    let bench = Bench::new().await;
+    let accepted = bench.deploy("a").await;
+    let row = bench.engine.claim().await.expect("claims").expect("a row");
+    let id = accepted.id().expect("an id");
+    let mut context = super::step::Context {
+        engine: &bench.engine,
+        project: bench.project,
+        claim: operation::Claim { id, holder: bench.engine.holder.to_string(), fence: row.fence },
+        log: bench.engine.logs.writer(id).await.expect("a log"),
+        said: Vec::new(),
+        release: None,
+        row,
+    };
+    loop {
+        match super::deploy::step(&mut context).await {
+            Ok(super::step::Next::Go(step)) => step.clone_into(&mut context.row.step),
+            Ok(super::step::Next::Recorded(_)) => break,
+            _ => panic!("step {} goes on", context.row.step),
+        }
+    }
+    // The process dies here: whoever comes next must not take the operation for one that can be undone.
+    assert_eq!(bench.project().await.active_release_id, context.release);
+    assert_eq!(bench.row(&accepted).await.step, "gate");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_committed_operation_that_cannot_finish_makes_way() {
+    let bench = Bench::new().await;
+    bench.start();
+    *bench.neighbours.unrouted.lock().expect("unrouted") = Some((1, 1_000_000));
+    let cancelled = bench.deploy("a").await;
+    bench.called("confirm_release", 1).await;
+    bench.cancel(&cancelled).await;
+    let ended = bench.ended(&cancelled).await;
+    assert_eq!((ended.state.as_str(), ended.error_code.as_deref()), ("failed", Some("unfinished")));
+    assert_eq!(bench.project().await.active_release_id, ended.release_id, "what is committed stays");
+
+    let stuck = bench.deploy("b").await;
+    bench.called("confirm_release", bench.neighbours.count("confirm_release") + 1).await;
+    let next = bench.deploy("c").await;
+    assert_eq!(bench.ended(&stuck).await.error_code.as_deref(), Some("unfinished"));
+    *bench.neighbours.unrouted.lock().expect("unrouted") = None;
+    assert_eq!(bench.ended(&next).await.state, "done");
+    bench.assert_only_the_active_release_runs().await;
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_start_that_fails_leaves_nothing_running() {
+    let bench = Bench::new().await;
+    bench.start();
+    bench.ended(&bench.deploy("a").await).await;
+    bench.ended(&bench.submit(Input::Stop).await).await;
+    let stopped = bench.neighbours.count("stop_release");
+    *bench.neighbours.never_ready.lock().expect("never_ready") = true;
+    assert_eq!(bench.ended(&bench.submit(Input::Start).await).await.state, "failed");
+    assert_eq!(bench.neighbours.count("stop_release"), stopped + 1);
+    assert_eq!(bench.project().await.desired_state, "stopped");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn starting_brings_back_an_app_whose_containers_are_gone() {
+    let bench = Bench::new().await;
+    bench.start();
+    bench.ended(&bench.deploy("a").await).await;
+    assert_eq!(bench.ended(&bench.submit(Input::Start).await).await.state, "done");
+    assert_eq!(bench.neighbours.count("start_release"), 1, "it runs already");
+    bench.neighbours.running.lock().expect("running").clear();
+    assert_eq!(bench.ended(&bench.submit(Input::Start).await).await.state, "done");
+    assert_eq!(bench.neighbours.count("start_release"), 2);
     bench.end().await;
 }

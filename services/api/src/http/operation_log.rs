@@ -107,8 +107,8 @@ impl Teller {
     }
 
     fn end(&self, row: &operation::Row) -> Item {
-        let served = row.state == "done" && matches!(row.kind.as_str(), "deploy" | "start");
-        let url = row.project_id().ok().filter(|_| served).map(|id| app::app_url(&self.app.config, id));
+        let url =
+            row.project_id().ok().filter(|_| row.made_live()).map(|id| app::app_url(&self.app.config, id));
         let data = json!({ "state": row.state, "message": row.error_text, "url": url });
         Item { id: None, event: "end", data }
     }

@@ -321,7 +321,8 @@ pub(crate) async fn advance(tx: &mut Tx, claim: &Claim, next: Progress<'_>) -> R
     Ok(done.rows_affected() == 1)
 }
 
-/// Lets go of a claim until `next_run_at`; a build that waits for its source goes back to `queued`.
+/// Lets go of a claim until `next_run_at`; a build that waits for its source goes back to `queued`. A claim that is let
+/// go is no failed attempt.
 pub(crate) async fn release(
     tx: &mut Tx,
     claim: &Claim,
@@ -331,7 +332,7 @@ pub(crate) async fn release(
 ) -> Result<bool, DbError> {
     let done = sqlx::query(
         "UPDATE operation SET state = $1, step = $2, next_run_at = $3, lease_owner = NULL, lease_expires = NULL, \
-         version = version + 1 WHERE id = $4 AND fence = $5 AND lease_owner = $6",
+         attempt = attempt - 1, version = version + 1 WHERE id = $4 AND fence = $5 AND lease_owner = $6",
     )
     .bind(state)
     .bind(step)

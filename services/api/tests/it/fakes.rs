@@ -227,6 +227,7 @@ impl Pomegranate for Fakes {
             process: "web".to_owned(),
             ordinal: 1,
             state: "running".to_owned(),
+            health: "healthy".to_owned(),
             ..Default::default()
         });
         Ok(Response::new(pomegranate::StatusResponse { containers: container.into_iter().collect() }))
