@@ -1,5 +1,6 @@
 //! Builds: jobs that outlive the calls that start and follow them.
 
+mod add;
 mod context;
 mod image;
 mod job;

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio_util::io::ReaderStream;
 
+use crate::build::add::fetching_add;
+
 /// A Dockerfile larger than this is none.
 const DOCKERFILE_LIMIT: u64 = 1 << 20;
 /// `syntax` becomes this: a directive that nobody knows, of the same length.
@@ -51,6 +53,15 @@ pub(crate) fn check(source: &Path, dockerfile: &str) -> io::Result<Checked> {
         found = Some((offset, text));
     }
     let Some((offset, text)) = found else { return Ok(Checked::Refused(missing(dockerfile))) };
+    if let Some(line) = fetching_add(&String::from_utf8_lossy(&text)) {
+        return Ok(Checked::Refused(format!(
+            "{dockerfile}, line {line}: ADD cannot fetch an address, nor take a variable for its source: fetch it in a \
+             RUN step instead"
+        )));
+    }
+    if is_json(&text) {
+        return Ok(Checked::Refused(format!("{dockerfile} is not in the Dockerfile format")));
+    }
     let mut file = File::options().write(true).open(source)?;
     for syntax in syntax_directives(&text) {
         if !is_usual_frontend(&syntax.value) {
@@ -79,12 +90,20 @@ struct Syntax {
     value: String,
 }
 
+/// Whether it begins, after comments, as JSON does: BuildKit takes a frontend's name from that as well.
+fn is_json(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim_start);
+    let said = |line: &&str| !line.is_empty() && !line.starts_with('#') && !line.starts_with("//");
+    lines.find(said).is_some_and(|line| line.starts_with('{'))
+}
+
 /// Every `# syntax = …` (or `// syntax = …`) among the comments at the top, more generously than BuildKit reads them.
 fn syntax_directives(text: &[u8]) -> Vec<Syntax> {
     let mut found = Vec::new();
     let mut start = if text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     for line in text[start..].split_inclusive(|byte| *byte == b'\n') {
-        let indent = line.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let indent = blanks(line);
         let mark = match &line[indent..] {
             [b'#', ..] => 1,
             [b'/', b'/', ..] => 2,
@@ -92,8 +111,7 @@ fn syntax_directives(text: &[u8]) -> Vec<Syntax> {
             _ => break,
         };
         let after = indent + mark;
-        let blanks = line[after..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let keyword = after + blanks;
+        let keyword = after + blanks(&line[after..]);
         let rest = &line[keyword..];
         if mark > 0 && rest.len() > NEUTRAL.len() && rest[..6].eq_ignore_ascii_case(b"syntax") {
             let value = String::from_utf8_lossy(&rest[6..]);
@@ -104,6 +122,12 @@ fn syntax_directives(text: &[u8]) -> Vec<Syntax> {
         start += line.len();
     }
     found
+}
+
+/// The length of the blanks at the beginning, those that are not ASCII among them.
+fn blanks(line: &[u8]) -> usize {
+    let text = line.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    text.len() - text.trim_start().len()
 }
 
 fn is_usual_frontend(value: &str) -> bool {
@@ -195,6 +219,11 @@ mod tests {
             "#!/x\n# escape=`\n#syntax=evil\nFROM x",
             "// syntax=evil\nFROM x",
             "\n# hello\n# SYNTAX=evil\nFROM x",
+            "\u{a0}#\u{2003}syntax=evil\nFROM x",
+            "#\u{85}syntax = evil\nFROM x",
+            "{\"syntax\":\"evil/frontend\"}",
+            "#!/x\n// y\n  {\n\"syntax\":\"evil\"}",
+            "\u{feff}\u{a0}{\"syntax\":\"evil\"}",
         ] {
             let file = source(&[("Dockerfile", text)]);
             let outcome = check(file.path(), "Dockerfile").expect("reads");

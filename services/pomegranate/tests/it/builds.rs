@@ -67,6 +67,7 @@ fn reserved_labels_foreign_frontends_and_missing_commands_are_refused() {
             (format!("{WITH_APP}LABEL paastech.instance=x\nCMD [\"/app\"]\n"), "paastech.instance"),
             (format!("{WITH_APP}LABEL com.docker.x=y\nCMD [\"/app\"]\n"), "com.docker.x"),
             (format!("# syntax=evil/frontend\n{WITH_APP}"), "evil/frontend"),
+            (format!("{WITH_APP}ADD http://127.0.0.1:1/x /x\nCMD [\"/app\"]\n"), "line 3: ADD cannot fetch"),
             (WITH_APP.to_owned(), "no command"),
         ] {
             let (_, result) = world.build(&dockerfile).await;
