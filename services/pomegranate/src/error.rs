@@ -46,8 +46,7 @@ impl Error {
         match self {
             Self::Invalid(_) => Kind::Invalid,
             Self::NotFound(_) => Kind::NotFound,
-            Self::Fence { .. } => Kind::Conflict,
-            Self::Refused(_) => Kind::Precondition,
+            Self::Fence { .. } | Self::Refused(_) => Kind::Precondition,
             Self::Exhausted(_) => Kind::Exhausted,
             Self::NotYet(_) => Kind::Unavailable,
             Self::Engine(error) if is_away(error) => Kind::Unavailable,

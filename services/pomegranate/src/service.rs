@@ -90,15 +90,11 @@ impl State {
         let scope = request::scope(header.scope)?;
         let source: Uuid = request::id(&header.source_id, "source_id")?;
         self.fences.check(scope)?;
-        // A caller that dies looks like one that has said all, but for the end that it did not send.
-        let parts = stream.map(Some).chain(stream::once(async { None }));
-        let chunks = parts.map(|message| match message.ok_or_else(cut_off)?.map_err(|_| cut_off())?.part {
-            Some(Part::Chunk(chunk)) => Ok(Some(chunk)),
-            Some(Part::End(_)) => Ok(None),
+        let chunks = stream.map(|message| match message.map_err(|_| cut_off())?.part {
+            Some(Part::Chunk(chunk)) => Ok(chunk),
             _ => Err(Error::Invalid("only chunks may follow the header".to_owned())),
         });
-        let chunks = chunks.try_take_while(|chunk| future::ready(Ok(chunk.is_some())));
-        self.sources.put(scope.project, source, chunks.map_ok(Option::unwrap_or_default).boxed()).await
+        self.sources.put(scope.project, source, chunks).await
     }
 
     async fn start_build(&self, request: proto::StartBuildRequest) -> Result<(), Error> {
