@@ -9,6 +9,8 @@ use crate::platform::Place;
 
 /// The largest pack that is taken.
 pub(crate) const MAX_PUSH_BYTES: i64 = 8 << 20;
+/// The part of a build's log that is kept: less than the engine itself lets through.
+pub(crate) const BUILD_LOG_KIB: usize = 128;
 /// The memory of an app.
 pub(crate) const APP_MEMORY_MIB: i64 = 64;
 /// How long an app may take until it answers.
@@ -190,4 +192,5 @@ fn pomegranate_settings(place: &Place) -> Table {
     Table::new()
         .with("socket", text(&place.engine_socket))
         .with("limits", Table::new().with("memory_mib", APP_MEMORY_MIB))
+        .with("build", Table::new().with("log_bytes", i64::try_from(BUILD_LOG_KIB << 10).expect("small")))
 }
