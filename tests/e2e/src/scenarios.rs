@@ -42,6 +42,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     scenarios! {
         EVERY, SHARED, pushes: [
             a_push_becomes_a_url,
+            curl_fetches_an_app_as_the_readme_says,
             a_second_push_moves_traffic_and_no_request_fails,
         ];
         BOTH, SHARED, pushes: [

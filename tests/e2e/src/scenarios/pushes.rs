@@ -5,7 +5,7 @@ use std::fs;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::{Dockerfile, Platform, Source, eventually};
+use crate::{Dockerfile, Platform, Source, eventually, push::capture};
 
 pub(super) async fn a_push_becomes_a_url(platform: &Platform) {
     let developer = platform.developer().await;
@@ -22,6 +22,15 @@ pub(super) async fn a_push_becomes_a_url(platform: &Platform) {
     project.serves("Hello, world").await;
     let head = repository.head().await;
     assert_eq!(repository.remote_ref(&project, "refs/heads/main").await, Some(head));
+}
+
+pub(super) async fn curl_fetches_an_app_as_the_readme_says(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, _repository) = developer.live(platform, "Hello, curl").await;
+    let edge = platform.place.ports.edge;
+    let mut curl = developer.command("curl");
+    curl.args(["--silent", "--resolve", &format!("*:{}:{}", edge.port(), edge.ip()), &project.url]);
+    assert_eq!(capture(curl).await.succeeded(), "Hello, curl");
 }
 
 pub(super) async fn the_sample_is_served_from_the_base_image(platform: &Platform) {
