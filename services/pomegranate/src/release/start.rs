@@ -1,5 +1,5 @@
 //! `StartRelease`: makes the release's containers with the gate shut, and starts them. Names are deterministic, so a
-//! repeat finds its own work.
+//! repeat finds its own work. NOT_FOUND means the image, and nothing else.
 
 use bollard::{models::ImageInspect, query_parameters::CreateContainerOptions};
 use paastech_labels::RouteLabels;
@@ -29,7 +29,8 @@ pub(crate) async fn start(engine: &Engine, spec: &ReleaseSpec, require_non_root:
 /// reason, and `AwaitRelease` tells it.
 pub(crate) async fn run(engine: &Engine, id: &str) -> Result<(), Error> {
     let Err(error) = engine.docker().await?.start_container(id, None).await else { return Ok(()) };
-    let found = engine.inspect(id).await?.ok_or(Error::NotFound("release"))?;
+    let gone = || Error::NotYet("a container is gone again".to_owned());
+    let found = engine.inspect(id).await?.ok_or_else(gone)?;
     let told = found.state.and_then(|state| state.error).is_some_and(|reason| !reason.is_empty());
     if told {
         tracing::info!(container = id, %error, "a container cannot be started");
