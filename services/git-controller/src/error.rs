@@ -60,7 +60,7 @@ impl Error {
         match self {
             Self::Invalid { .. } => Kind::Invalid,
             Self::NoRepository(_) | Self::NoRevision => Kind::NotFound,
-            Self::Fenced { .. } => Kind::Precondition,
+            Self::Fenced { .. } => Kind::Conflict,
             Self::TooManyRefs(_) => Kind::Exhausted,
             Self::Stopping => Kind::Unavailable,
             Self::Archive(error) => error.kind(),

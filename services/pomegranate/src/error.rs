@@ -46,7 +46,8 @@ impl Error {
         match self {
             Self::Invalid(_) => Kind::Invalid,
             Self::NotFound(_) => Kind::NotFound,
-            Self::Fence { .. } | Self::Refused(_) => Kind::Precondition,
+            Self::Fence { .. } => Kind::Conflict,
+            Self::Refused(_) => Kind::Precondition,
             Self::Exhausted(_) => Kind::Exhausted,
             Self::NotYet(_) => Kind::Unavailable,
             Self::Engine(error) if is_away(error) => Kind::Unavailable,

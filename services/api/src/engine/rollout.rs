@@ -58,9 +58,7 @@ pub(crate) async fn start(context: &mut Context<'_>) -> Result<Next, Stop> {
         Err(status) if is_absent(&status) => {
             Err(fail("image_missing", "the engine no longer has the release's image: push or deploy again"))
         }
-        Err(status)
-            if status.code() == tonic::Code::FailedPrecondition && !status.message().contains("fence") =>
-        {
+        Err(status) if status.code() == tonic::Code::FailedPrecondition => {
             Err(fail("image_refused", status.message()))
         }
         Err(status) => Err(status.into()),

@@ -68,9 +68,7 @@ impl From<Status> for Stop {
     fn from(status: Status) -> Self {
         match Kind::from_code(status.code()) {
             // A lower fence than another operation's of this project: the next try reads the new one.
-            Kind::Unavailable | Kind::Timeout | Kind::Precondition => {
-                Self::Retry(status.message().to_owned())
-            }
+            Kind::Unavailable | Kind::Timeout | Kind::Conflict => Self::Retry(status.message().to_owned()),
             Kind::Internal => Self::Defect(status.message().to_owned()),
             kind => Self::Fail(Reason { code: kind.name().to_owned(), text: status.message().to_owned() }),
         }

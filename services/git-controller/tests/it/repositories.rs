@@ -56,14 +56,14 @@ async fn every_change_is_fenced() {
     let branch =
         |fence| SetDeployBranchRequest { scope: scope(project, fence), deploy_branch: "trunk".to_owned() };
     let late = client.set_deploy_branch(branch(4)).await.expect_err("fenced");
-    assert_eq!(late.code(), Code::FailedPrecondition);
+    assert_eq!(late.code(), Code::AlreadyExists);
     client.set_deploy_branch(branch(5)).await.expect("an equal fence");
     client.set_deploy_branch(branch(7)).await.expect("a higher fence");
-    assert_eq!(world.create(project, 6).await.expect_err("fenced").code(), Code::FailedPrecondition);
+    assert_eq!(world.create(project, 6).await.expect_err("fenced").code(), Code::AlreadyExists);
     let maintain = client.maintain(MaintainRequest { scope: scope(project, 6) }).await;
-    assert_eq!(maintain.expect_err("fenced").code(), Code::FailedPrecondition);
+    assert_eq!(maintain.expect_err("fenced").code(), Code::AlreadyExists);
     let delete = client.delete_repository(DeleteRepositoryRequest { scope: scope(project, 6) }).await;
-    assert_eq!(delete.expect_err("fenced").code(), Code::FailedPrecondition);
+    assert_eq!(delete.expect_err("fenced").code(), Code::AlreadyExists);
     let request = InspectRepositoryRequest { project_id: project.to_string() };
     let seen = client.inspect_repository(request).await.expect("inspected").into_inner();
     assert_eq!((seen.fence, seen.deploy_branch.as_str(), seen.head_commit.as_str()), (7, "trunk", ""));

@@ -18,10 +18,10 @@ fn a_lower_fence_is_refused_also_after_a_restart() {
         };
         world.client.remove_release(remove(5)).await.expect("the first");
         let refused = world.client.remove_release(remove(4)).await.expect_err("refused");
-        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert_eq!(refused.code(), Code::AlreadyExists);
         let mut again = client(world.config.clone()).await;
         let refused = again.remove_release(remove(4)).await.expect_err("refused");
-        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert_eq!(refused.code(), Code::AlreadyExists);
         again.remove_release(remove(6)).await.expect("a higher one");
     });
 }
@@ -37,6 +37,6 @@ fn seeding_is_remembered() {
         assert!(again.list(proto::ListRequest {}).await.expect("lists").into_inner().seeded);
         let remove = proto::RemoveProjectRequest { scope: world.scope(8) };
         let refused = again.remove_project(remove).await.expect_err("refused");
-        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert_eq!(refused.code(), Code::AlreadyExists);
     });
 }
