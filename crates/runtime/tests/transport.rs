@@ -56,7 +56,7 @@ impl GitController for Odd {
     }
     type ArchiveStream = Pin<Box<dyn Stream<Item = Result<ArchiveResponse, Status>> + Send>>;
     async fn archive(&self, _: Request<ArchiveRequest>) -> Answer<Self::ArchiveStream> {
-        let chunks = (0..100u8).map(|n| Ok(ArchiveResponse { chunk: vec![n; 64 << 10].into() }));
+        let chunks = (0..100u8).map(|n| Ok(ArchiveResponse { chunk: vec![n; 64 << 10].into(), end: false }));
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
     }
     async fn create_repository(

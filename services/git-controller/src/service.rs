@@ -158,12 +158,14 @@ impl GitController for GitService {
         let (sender, receiver) = mpsc::channel(4);
         tokio::task::spawn_blocking(move || {
             let mut chunks = Chunks::new(|chunk| {
-                let sent = sender.blocking_send(Ok(ArchiveResponse { chunk }));
+                let sent = sender.blocking_send(Ok(ArchiveResponse { chunk, end: false }));
                 sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
             });
             let written = archive::write_tree(&repository, commit, &limits, &mut chunks);
             match written {
-                Ok(_) => {}
+                Ok(_) => {
+                    drop(sender.blocking_send(Ok(ArchiveResponse { chunk: Default::default(), end: true })))
+                }
                 // The caller has gone: nobody is there to be told.
                 Err(archive::Error::Write(_)) if sender.is_closed() => {}
                 Err(error) => drop(sender.blocking_send(Err(Error::from(error).into()))),

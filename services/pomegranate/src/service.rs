@@ -1,9 +1,9 @@
 //! The gRPC service: decode, call, encode.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{
-    Stream, StreamExt as _,
+    Stream, StreamExt as _, TryStreamExt as _, future,
     stream::{self, BoxStream},
 };
 use paastech_proto::pomegranate::{
@@ -90,10 +90,15 @@ impl State {
         let scope = request::scope(header.scope)?;
         let source: Uuid = request::id(&header.source_id, "source_id")?;
         self.fences.check(scope)?;
-        let chunks = stream.map(|message| match message.map_err(|_| cut_off())?.part {
-            Some(Part::Chunk(chunk)) => Ok(chunk),
+        // A caller that dies looks like one that has said all, but for the end that it did not send.
+        let parts = stream.map(Some).chain(stream::once(async { None }));
+        let chunks = parts.map(|message| match message.ok_or_else(cut_off)?.map_err(|_| cut_off())?.part {
+            Some(Part::Chunk(chunk)) => Ok(Some(chunk)),
+            Some(Part::End(_)) => Ok(None),
             _ => Err(Error::Invalid("only chunks may follow the header".to_owned())),
         });
+        let chunks = chunks.try_take_while(|chunk| future::ready(Ok(chunk.is_some())));
+        let chunks = pin!(chunks.map_ok(Option::unwrap_or_default));
         self.sources.put(scope.project, source, chunks).await
     }
 

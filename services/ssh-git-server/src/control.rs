@@ -10,9 +10,6 @@ use paastech_runtime::Transport;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
 
-/// The longest message of a source; a longer one breaks its stream off.
-pub(crate) const MAX_PART: usize = 96 * 1024;
-
 type Answer<T> = Result<T, Status>;
 
 /// A client of `paastech.control.v1`.
@@ -43,8 +40,7 @@ impl Control {
         &self,
         request: Request<ReceiverStream<PutPushSourceRequest>>,
     ) -> Answer<PutPushSourceResponse> {
-        let mut client = self.0.clone().max_encoding_message_size(MAX_PART);
-        Ok(client.put_push_source(request).await?.into_inner())
+        Ok(self.0.clone().put_push_source(request).await?.into_inner())
     }
 
     pub(crate) async fn follow_push(

@@ -10,7 +10,7 @@ use paastech_proto::{
         PutPushSourceRequest, PutPushSourceResponse, RefUpdate, RefsUpdatedRequest, RefsUpdatedResponse,
         put_push_source_request::Part,
     },
-    pomegranate::{self, SourceHeader},
+    pomegranate::{self, SourceEnd, SourceHeader, put_source_request},
 };
 use paastech_types::{AccountId, Failure, Kind, Oid, PushId};
 use serde_json::json;
@@ -214,14 +214,18 @@ pub(super) async fn put_source(
     }
     let scope = pomegranate::Scope { project_id: project.id, fence: project.fence };
     let first = SourceHeader { scope: Some(scope), source_id: operation.id.clone() };
-    let chunks = parts.filter_map(|message| async {
-        match message {
-            Ok(PutPushSourceRequest { part: Some(Part::Chunk(chunk)) }) => Some(Ok(chunk)),
-            Ok(_) => None,
-            Err(status) => Some(Err(status)),
-        }
+    let parts = parts.map(|message| match message?.part {
+        Some(Part::Chunk(chunk)) => Ok(put_source_request::Part::Chunk(chunk)),
+        Some(Part::End(_)) => Ok(put_source_request::Part::End(SourceEnd {})),
+        _ => Err(Failure::new(Kind::Invalid, "only chunks may follow the header").into()),
     });
-    source::put(engine.pomegranate.clone(), first, chunks.boxed()).await?;
+    source::put(engine.pomegranate.clone(), first, parts.boxed()).await.map_err(|status| {
+        match status.code() {
+            // The fence has moved since it was read, because a deployment was claimed: the next try has the new one.
+            tonic::Code::AlreadyExists => Status::unavailable("the source is wanted once more"),
+            _ => status,
+        }
+    })?;
     let input = Input::Build { push: id.to_string(), commit: header.commit, tree: tree.to_string() };
     start_build(service, operation_id, &input).await.map_err(|error| refuse(&error))?;
     Ok(answer)

@@ -1,10 +1,10 @@
 //! Deploying: resolve → (source → build → follow) → release → start → ready → switch → gate → confirm → drain.
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use paastech_db::{DbError, Tx};
 use paastech_proto::{
-    git::{ArchiveRequest, ResolveRevisionRequest},
-    pomegranate::SourceHeader,
+    git::{ArchiveRequest, ArchiveResponse, ResolveRevisionRequest},
+    pomegranate::{SourceEnd, SourceHeader, put_source_request::Part},
 };
 use paastech_types::{ProjectId, ReleaseId};
 
@@ -79,8 +79,12 @@ async fn send_source(context: &mut Context<'_>) -> Result<Next, Stop> {
     let archive = ArchiveRequest { project_id, commit, limits: None };
     let archive = context.engine.git.clone().archive(archive).await?.into_inner();
     let header = SourceHeader { scope: context.scope().await?, source_id: context.row.id.clone() };
-    let chunks = archive.map(|chunk| chunk.map(|chunk| chunk.chunk.to_vec())).boxed();
-    source::put(context.engine.pomegranate.clone(), header, chunks).await?;
+    let part = |part: ArchiveResponse| match part.end {
+        true => Part::End(SourceEnd {}),
+        false => Part::Chunk(part.chunk.to_vec()),
+    };
+    let parts = archive.map_ok(part).boxed();
+    source::put(context.engine.pomegranate.clone(), header, parts).await?;
     Ok(Next::Go("build"))
 }
 

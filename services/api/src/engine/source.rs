@@ -14,24 +14,24 @@ use super::step::within;
 /// A tree of some size takes its time.
 const PUT_SECONDS: u32 = 600;
 
-/// Sends the chunks under the header. A stream that breaks off is an error, not a shorter tree.
+/// Sends the parts under the header, to the one that ends them. A stream that breaks off, whether it says so or not, is
+/// an error, not a shorter tree.
 pub(crate) async fn put(
     mut pomegranate: PomegranateClient<Transport>,
     header: SourceHeader,
-    mut chunks: BoxStream<'static, Result<Vec<u8>, Status>>,
+    mut parts: BoxStream<'static, Result<Part, Status>>,
 ) -> Result<(), Status> {
     let (send, receive) = mpsc::channel(4);
     let forward = async move {
         let mut next = Ok(Part::Header(header));
         loop {
+            let part = next?;
+            let last = matches!(part, Part::End(_));
             // Whoever receives has what it wants, or has failed and says so itself.
-            if send.send(PutSourceRequest { part: Some(next?) }).await.is_err() {
+            if send.send(PutSourceRequest { part: Some(part) }).await.is_err() || last {
                 return Ok(());
             }
-            match chunks.next().await {
-                Some(chunk) => next = chunk.map(Part::Chunk),
-                None => return Ok(()),
-            }
+            next = parts.next().await.unwrap_or_else(|| Err(Status::unavailable("the source was cut off")));
         }
     };
     let put = pomegranate.put_source(within(PUT_SECONDS, ReceiverStream::new(receive)));

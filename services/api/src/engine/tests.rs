@@ -38,6 +38,8 @@ struct Neighbours {
     failing: Arc<Mutex<Option<(&'static str, usize)>>>,
     /// The call with this name always fails with INTERNAL.
     broken: Arc<Mutex<Option<&'static str>>>,
+    /// So many archives are cut off without a word.
+    cut_archives: Arc<Mutex<usize>>,
     never_ready: Arc<Mutex<bool>>,
     keeps_ending: Arc<Mutex<bool>>,
     build_fails: Arc<Mutex<bool>>,
@@ -110,8 +112,14 @@ impl git_controller_server::GitController for Neighbours {
     type ArchiveStream = Answers<git::ArchiveResponse>;
     async fn archive(&self, _: Request<git::ArchiveRequest>) -> Answer<Self::ArchiveStream> {
         self.note("archive")?;
-        let chunk = git::ArchiveResponse { chunk: vec![0; 1024].into() };
-        Ok(Response::new(Box::pin(tokio_stream::once(Ok(chunk)))))
+        let chunk = git::ArchiveResponse { chunk: vec![0; 1024].into(), end: false };
+        let end = git::ArchiveResponse { chunk: Vec::new().into(), end: true };
+        let mut cut = self.cut_archives.lock().expect("cut_archives");
+        if *cut > 0 {
+            *cut -= 1;
+            return Ok(Response::new(Box::pin(tokio_stream::once(Ok(chunk)))));
+        }
+        Ok(Response::new(Box::pin(tokio_stream::iter([Ok(chunk), Ok(end)]))))
     }
     async fn maintain(&self, _: Request<git::MaintainRequest>) -> Answer<git::MaintainResponse> {
         Ok(Response::new(git::MaintainResponse { size_bytes: 0 }))
@@ -143,8 +151,12 @@ impl pomegranate_server::Pomegranate for Neighbours {
     ) -> Answer<pomegranate::PutSourceResponse> {
         self.note("put_source")?;
         let mut parts = request.into_inner();
-        while parts.message().await?.is_some() {}
-        Ok(Response::new(pomegranate::PutSourceResponse { bytes: 1024 }))
+        while let Some(part) = parts.message().await? {
+            if let Some(pomegranate::put_source_request::Part::End(_)) = part.part {
+                return Ok(Response::new(pomegranate::PutSourceResponse { bytes: 1024 }));
+            }
+        }
+        Err(Status::unavailable("the stream was cut off"))
     }
     async fn start_build(
         &self,
@@ -893,5 +905,16 @@ async fn starting_brings_back_an_app_whose_containers_are_gone() {
     bench.neighbours.running.lock().expect("running").clear();
     assert_eq!(bench.ended(&bench.submit(Input::Start).await).await.state, "done");
     assert_eq!(bench.neighbours.count("start_release"), 2);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_source_that_was_cut_off_is_not_built() {
+    let bench = Bench::new().await;
+    *bench.neighbours.cut_archives.lock().expect("cut_archives") = 2;
+    bench.start();
+    assert_eq!(bench.ended(&bench.deploy("a").await).await.state, "done");
+    assert_eq!(bench.neighbours.count("archive"), 3);
+    assert_eq!(bench.neighbours.count("start_build"), 1);
     bench.end().await;
 }

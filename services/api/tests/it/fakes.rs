@@ -29,6 +29,7 @@ pub(crate) struct Fakes {
     repositories: Arc<Mutex<HashSet<String>>>,
     started: Arc<Mutex<Vec<pomegranate::StartReleaseRequest>>>,
     git_down: Arc<Mutex<bool>>,
+    fence_moved: Arc<Mutex<bool>>,
 }
 
 impl Fakes {
@@ -40,6 +41,11 @@ impl Fakes {
     /// From now on, repositories cannot be made.
     pub(crate) fn break_git(&self, down: bool) {
         *self.git_down.lock().unwrap() = down;
+    }
+
+    /// From now on, or no longer, somebody else's fence is higher.
+    pub(crate) fn move_fence(&self, moved: bool) {
+        *self.fence_moved.lock().unwrap() = moved;
     }
 
     /// The variables that the newest release was started with.
@@ -100,8 +106,9 @@ impl GitController for Fakes {
     }
     type ArchiveStream = Answers<git::ArchiveResponse>;
     async fn archive(&self, _: Request<git::ArchiveRequest>) -> Answer<Self::ArchiveStream> {
-        let chunk = git::ArchiveResponse { chunk: vec![0; 1024].into() };
-        Ok(Response::new(Box::pin(tokio_stream::once(Ok(chunk)))))
+        let chunk = git::ArchiveResponse { chunk: vec![0; 1024].into(), end: false };
+        let end = git::ArchiveResponse { chunk: Vec::new().into(), end: true };
+        Ok(Response::new(Box::pin(tokio_stream::iter([Ok(chunk), Ok(end)]))))
     }
     async fn maintain(&self, _: Request<git::MaintainRequest>) -> Answer<git::MaintainResponse> {
         done()
@@ -131,6 +138,9 @@ impl Pomegranate for Fakes {
         &self,
         request: Request<Streaming<pomegranate::PutSourceRequest>>,
     ) -> Answer<pomegranate::PutSourceResponse> {
+        if *self.fence_moved.lock().unwrap() {
+            return Err(Status::already_exists("fence 3 is lower than 4"));
+        }
         let mut parts = request.into_inner();
         while parts.message().await?.is_some() {}
         done()

@@ -14,6 +14,7 @@ mod limits;
 mod log;
 mod openapi;
 mod projects;
+mod pushes;
 mod schema;
 mod sessions;
 mod setup;

@@ -79,11 +79,14 @@ impl World {
             limits: Some(limits),
         };
         let mut stream = self.client.clone().archive(request).await?.into_inner();
-        let mut tar = Vec::new();
+        let (mut tar, mut ended) = (Vec::new(), false);
         while let Some(message) = stream.message().await? {
+            assert!(!ended, "nothing comes after the end");
             assert!(message.chunk.len() <= 64 * 1024, "a chunk of {}", message.chunk.len());
             tar.extend_from_slice(&message.chunk);
+            ended = message.end;
         }
+        assert!(ended, "a stream without its end was cut off");
         Ok(tar)
     }
 }

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use paastech_proto::pomegranate::{self as proto, BuildOutcome, follow_build_response};
-use paastech_types::ProjectId;
+use paastech_proto::pomegranate::{
+    self as proto, BuildOutcome, follow_build_response, put_source_request::Part, start_build_request::Method,
+};
+use paastech_types::{BuildId, ProjectId};
 use tonic::Code;
 
 use crate::world::{World, app, client, in_world, in_world_with};
@@ -291,4 +293,26 @@ fn processes(word: &str) -> usize {
 
 async fn no_process_left(word: &str) {
     crate::world::eventually("the step's process is gone", || async { processes(word) == 0 }).await;
+}
+
+#[test]
+fn a_source_without_its_end_is_not_kept() {
+    in_world(|mut world| async move {
+        let source = uuid::Uuid::now_v7().to_string();
+        let header = proto::SourceHeader { scope: world.scope(1), source_id: source.clone() };
+        let parts = [Part::Header(header), Part::Chunk(vec![0; 1024])];
+        let parts = parts.map(|part| proto::PutSourceRequest { part: Some(part) });
+        let cut = world.client.put_source(futures_util::stream::iter(parts)).await.expect_err("cut off");
+        assert_eq!(cut.code(), Code::Unavailable);
+        let start = proto::StartBuildRequest {
+            scope: world.scope(1),
+            build_id: BuildId::new().to_string(),
+            source_id: source,
+            method: Some(Method::Dockerfile(proto::DockerfileBuild::default())),
+            timeout_seconds: 0,
+            no_cache: false,
+        };
+        let absent = world.client.start_build(start).await.expect_err("there is none");
+        assert_eq!(absent.code(), Code::NotFound);
+    });
 }

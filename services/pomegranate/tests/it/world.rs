@@ -128,6 +128,7 @@ impl World {
                 .chunks(64 << 10)
                 .map(|chunk| proto::PutSourceRequest { part: Some(Part::Chunk(chunk.to_vec())) }),
         );
+        messages.push(proto::PutSourceRequest { part: Some(Part::End(proto::SourceEnd {})) });
         self.client.put_source(futures_util::stream::iter(messages)).await.expect("the source is taken");
         proto::StartBuildRequest {
             scope: self.scope(1),

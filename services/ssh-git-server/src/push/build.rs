@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use paastech_proto::control::{
-    FollowPushRequest, OpenPushRequest, OpenPushResponse, PushAction, PushSourceHeader, PutPushSourceRequest,
-    RefUpdate, follow_push_response::Event, put_push_source_request::Part,
+    FollowPushRequest, OpenPushRequest, OpenPushResponse, PushAction, PushSourceEnd, PushSourceHeader,
+    PutPushSourceRequest, RefUpdate, follow_push_response::Event, put_push_source_request::Part,
 };
 use paastech_types::Oid;
 use tokio::sync::mpsc;
@@ -18,7 +18,6 @@ use super::{
     reconnect::Patience,
 };
 use crate::{
-    control::MAX_PART,
     hook::protocol::{ToHook, ToServer, Update},
     server::Shared,
 };
@@ -203,37 +202,38 @@ impl Check<'_> {
         let (sender, receiver) = mpsc::channel(8);
         let mut request = Request::new(ReceiverStream::new(receiver));
         request.set_timeout(SOURCE);
-        let breaker = Breaker(sender.clone().reserve_owned().await.ok());
         let control = self.shared.control.clone();
-        // A task of its own, so that a broken stream is seen to its end: a call that is dropped, or cancelled, looks to
-        // its server like a stream that ended well.
-        let call = async move { control.put_push_source(request).await };
-        let mut call = self.shared.shutdown.track(call);
+        let call = control.put_push_source(request);
+        tokio::pin!(call);
         let header = PushSourceHeader {
             push_id: self.push.id.to_string(),
             commit: commit.to_string(),
             tree: tree.to_string(),
         };
         let mut answer = None;
-        let mut next = Some(Part::Header(header));
+        let mut warnings = None;
+        let mut next = Part::Header(header);
         let warnings = loop {
-            if let Some(part) = next.take() {
-                let message = PutPushSourceRequest { part: Some(part) };
-                if answer.is_none() {
-                    tokio::select! {
-                        early = &mut call => answer = Some(early),
-                        sent = sender.send(message) => drop(sent),
-                    }
+            if answer.is_none() {
+                let message = PutPushSourceRequest { part: Some(next) };
+                tokio::select! {
+                    early = &mut call => answer = Some(early),
+                    sent = sender.send(message) => drop(sent),
                 }
             }
-            match self.conversation.hear().await? {
-                ToServer::Chunk(data) => next = Some(Part::Chunk(data.into())),
-                ToServer::SourceEnd { warnings } => break warnings,
+            if let Some(warnings) = warnings {
+                break warnings;
+            }
+            next = match self.conversation.hear().await? {
+                ToServer::Chunk(data) => Part::Chunk(data.into()),
+                ToServer::SourceEnd { warnings: said } => {
+                    warnings = Some(said);
+                    Part::End(PushSourceEnd {})
+                }
                 ToServer::SourceRefused { why } => return Err(Stop::Refused(why)),
                 _ => return Err(Stop::Lost),
-            }
+            };
         };
-        breaker.spare();
         drop(sender);
         let answer = match answer {
             Some(answer) => answer,
@@ -242,7 +242,6 @@ impl Check<'_> {
                 lost = self.conversation.lost() => return Err(lost.into()),
             },
         };
-        let answer = answer.map_err(|_| Status::internal("a call to the api panicked"))?;
         let operation = answer?.operation_id;
         for warning in warnings {
             self.conversation.say(&format!("warning: {warning}")).await?;
@@ -289,23 +288,5 @@ fn to_build(opened: &OpenPushResponse) -> Result<Option<Oid>, Stop> {
         }
         PushAction::Reject => Err(Stop::Refused("the push is refused".to_owned())),
         PushAction::Unspecified => Err(Stop::Rpc(Status::internal("the api gave no action"))),
-    }
-}
-
-/// Breaks a source's stream off when it is dropped, unless spared: half a tree must never pass for a whole one.
-struct Breaker(Option<mpsc::OwnedPermit<PutPushSourceRequest>>);
-
-impl Breaker {
-    fn spare(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Breaker {
-    fn drop(&mut self) {
-        if let Some(permit) = self.0.take() {
-            let too_long = vec![0; MAX_PART + 1];
-            permit.send(PutPushSourceRequest { part: Some(Part::Chunk(too_long)) });
-        }
     }
 }

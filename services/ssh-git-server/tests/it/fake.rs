@@ -271,16 +271,14 @@ impl Control for Fake {
         let mut stream = request.into_inner();
         let mut source = Vec::new();
         loop {
-            match stream.message().await {
-                Ok(Some(message)) => match message.part {
-                    Some(Part::Chunk(chunk)) => source.extend_from_slice(&chunk),
-                    Some(Part::Header(header)) => assert_eq!(header.tree.len(), 40),
-                    None => {}
-                },
-                Ok(None) => break,
-                Err(status) => {
+            let message = stream.message().await.ok().flatten();
+            match message.and_then(|message| message.part) {
+                Some(Part::Chunk(chunk)) => source.extend_from_slice(&chunk),
+                Some(Part::Header(header)) => assert_eq!(header.tree.len(), 40),
+                Some(Part::End(_)) => break,
+                None => {
                     self.state().cut_sources += 1;
-                    return Err(status);
+                    return Err(Status::unavailable("the source was cut off"));
                 }
             }
         }

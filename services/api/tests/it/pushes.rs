@@ -1,0 +1,59 @@
+//! A push as the SSH server reports it.
+
+use paastech_proto::control::{
+    OpenPushRequest, PushAction, PushSourceEnd, PushSourceHeader, PutPushSourceRequest, RefUpdate,
+    put_push_source_request::Part,
+};
+use reqwest::StatusCode;
+use tonic::Code;
+
+use crate::{
+    fakes::COMMIT,
+    harness::{Server, on_each_database},
+};
+
+/// Opens a push of the deploy branch; gives its id.
+async fn open(server: &Server) -> String {
+    let ada = server.user("ada").await;
+    let project = ada.project("shop").await;
+    let me = ada.get("/v1/account").await.expect(StatusCode::OK).await;
+    let update =
+        RefUpdate { name: "refs/heads/main".to_owned(), old_oid: "0".repeat(40), new_oid: COMMIT.to_owned() };
+    let push = uuid::Uuid::now_v7().to_string();
+    let request = OpenPushRequest {
+        push_id: push.clone(),
+        account_id: me["id"].as_str().unwrap().to_owned(),
+        project_id: project,
+        updates: vec![update],
+        ..OpenPushRequest::default()
+    };
+    let opened = server.control.clone().open_push(request).await.unwrap().into_inner();
+    assert_eq!(opened.action(), PushAction::Build);
+    push
+}
+
+/// Sends a source; without `end` as a hook that dies sends it.
+async fn send(server: &Server, push: &str, end: Option<Part>) -> Result<String, Code> {
+    let header =
+        PushSourceHeader { push_id: push.to_owned(), commit: COMMIT.to_owned(), tree: "d".repeat(40) };
+    let parts = [Some(Part::Header(header)), Some(Part::Chunk(vec![0; 1024])), end];
+    let parts = parts.into_iter().flatten().map(|part| PutPushSourceRequest { part: Some(part) });
+    let parts = tokio_stream::iter(parts.collect::<Vec<_>>());
+    let answer = server.control.clone().put_push_source(parts).await;
+    answer.map(|answer| answer.into_inner().operation_id).map_err(|status| status.code())
+}
+
+#[tokio::test]
+async fn a_source_that_was_cut_off_or_met_a_new_fence_is_wanted_again() {
+    on_each_database(async |server| {
+        let push = open(server).await;
+        let end = || Some(Part::End(PushSourceEnd {}));
+        assert_eq!(send(server, &push, None).await, Err(Code::Unavailable));
+        server.fakes.move_fence(true);
+        assert_eq!(send(server, &push, end()).await, Err(Code::Unavailable));
+        server.fakes.move_fence(false);
+        let operation = send(server, &push, end()).await.unwrap();
+        server.log_in("ada@example.org").await.finished(&operation).await;
+    })
+    .await;
+}
