@@ -21,6 +21,7 @@ mod progress;
 mod random;
 mod sample;
 mod test;
+mod toolchains;
 mod up;
 
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ enum Command {
     Test(test::Options),
     /// Measures
     Bench(bench::Options),
+    /// Renews the pins of the toolchains that our buildpacks fetch
+    Toolchains,
     /// Loads the rules that keep apps off this host, as `up` does (root)
     Firewall(firewall::Rules),
 }
@@ -85,6 +88,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Down(options) => up::down(options).await?,
         Command::Test(options) => test::run(options).await?,
         Command::Bench(options) => bench::run(options).await?,
+        Command::Toolchains => toolchains::renew().await?,
         Command::Firewall(rules) => firewall::load(&rules).await?,
     }
     Ok(ExitCode::SUCCESS)
