@@ -16,6 +16,7 @@ use paastech_proto::control::{
 use paastech_types::{AccountId, Failure, KeyId, Kind};
 use serde::{Deserialize, Serialize};
 use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -47,6 +48,8 @@ pub(crate) struct ControlService {
     pub(crate) engine: Engine,
     pub(crate) builds: BuildsConfig,
     pub(crate) quotas: Quotas,
+    /// Cancelled when the process begins to stop.
+    pub(crate) stopping: CancellationToken,
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -173,8 +176,7 @@ impl Control for ControlService {
         &self,
         request: Request<FollowPushRequest>,
     ) -> Result<Response<Self::FollowPushStream>, Status> {
-        let answers = follow::push(self, request.into_inner()).await?;
-        Ok(Response::new(Box::pin(answers)))
+        follow::push(self, request.into_inner()).await.map(Response::new)
     }
 
     async fn refs_updated(
@@ -197,7 +199,6 @@ impl Control for ControlService {
         &self,
         request: Request<FollowOperationRequest>,
     ) -> Result<Response<Self::FollowOperationStream>, Status> {
-        let answers = follow::operation(self, request.into_inner()).await?;
-        Ok(Response::new(Box::pin(answers)))
+        follow::operation(self, request.into_inner()).await.map(Response::new)
     }
 }

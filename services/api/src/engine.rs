@@ -9,6 +9,7 @@ mod delete;
 mod deploy;
 pub(crate) mod dockerfile;
 mod fences;
+pub(crate) mod follow;
 mod halt;
 pub(crate) mod log;
 mod ref_scan;

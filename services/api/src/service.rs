@@ -122,6 +122,7 @@ impl Service {
             engine: self.app.engine.clone(),
             builds: self.app.config.builds.clone(),
             quotas: self.app.config.quotas.clone(),
+            stopping: self.app.stopping.clone(),
         })
     }
 

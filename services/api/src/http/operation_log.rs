@@ -1,11 +1,8 @@
 //! `/v1/operations/{operation}/log`.
 
-use std::collections::VecDeque;
-
 use axum::{extract::State, response::Response};
 use futures_util::{Stream, stream};
 use http::HeaderMap;
-use paastech_types::OperationId;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
@@ -18,7 +15,7 @@ use super::{
 use crate::{
     app::{self, App},
     auth::{access::AuthorizedOperation, permission::need::Read},
-    engine::log::{Line, Reader},
+    engine::follow::{Follower, Told},
     store::operation,
 };
 
@@ -49,19 +46,15 @@ pub(crate) async fn log(
 ) -> Result<Response, Problem> {
     let id = operation.row.id()?;
     let from = last_event_id(&headers).map_or(query.from.map_or(1, u64::from), |last| last.saturating_add(1));
-    let reader =
-        app.engine.logs.reader(id, from).await.map_err(|error| Problem::internal(&error.to_string()))?;
-    let follow = query.follow.unwrap_or(true);
-    let teller = Teller { app: app.clone(), id, reader, pending: VecDeque::new(), follow, over: false };
+    let follower = Follower::new(&app.engine, id, from).await?;
+    let teller = Teller { app: app.clone(), follower, follow: query.follow.unwrap_or(true), over: false };
     Ok(respond(&headers, teller.stream(), app.stopping.clone()))
 }
 
 /// Walks a log to its end.
 struct Teller {
     app: App,
-    id: OperationId,
-    reader: Reader,
-    pending: VecDeque<Line>,
+    follower: Follower,
     follow: bool,
     over: bool,
 }
@@ -76,34 +69,24 @@ impl Teller {
 
     /// None at the end, and when the log or the database fails: the client resumes.
     async fn next(&mut self) -> Option<Item> {
-        loop {
-            if let Some(line) = self.pending.pop_front() {
-                let data = json!({ "seq": line.seq, "at": line.at, "text": line.text });
-                return Some(Item { id: Some(line.seq), event: "line", data });
-            }
-            if self.over {
-                return None;
-            }
-            // The row first: what is logged before its end is read after it.
-            let mut tx = self.app.db.read().await.ok()?;
-            let row = operation::get(&mut tx, self.id).await.ok()??;
-            drop(tx);
-            self.pending.extend(self.reader.more().await.ok()?);
-            if !self.pending.is_empty() {
-                continue;
-            }
-            if !row.is_open() {
-                self.over = true;
-                return Some(self.end(&row));
-            }
-            if !self.follow {
-                return None;
-            }
-            tokio::select! {
-                () = self.reader.grown() => {}
-                () = self.app.engine.changed() => {}
+        while !self.over {
+            let told = match self.follow {
+                true => self.follower.next().await.ok()?,
+                false => self.follower.now().await.ok()??,
+            };
+            match told {
+                Told::Waiting => {}
+                Told::Line(line) => {
+                    let data = json!({ "seq": line.seq, "at": line.at, "text": line.text });
+                    return Some(Item { id: Some(line.seq), event: "line", data });
+                }
+                Told::End(row) => {
+                    self.over = true;
+                    return Some(self.end(&row));
+                }
             }
         }
+        None
     }
 
     fn end(&self, row: &operation::Row) -> Item {

@@ -100,6 +100,11 @@ impl Server {
         Self { url, fakes, clock, config, control, shutdown, dir }
     }
 
+    /// Begins to stop.
+    pub(crate) fn start_drain(&self) {
+        self.shutdown.start_drain();
+    }
+
     /// Where its files are.
     pub(crate) fn dir(&self) -> &std::path::Path {
         self.dir.path()

@@ -1,21 +1,26 @@
 //! A push as the SSH server reports it.
 
 use paastech_proto::control::{
-    OpenPushRequest, PushAction, PushSourceEnd, PushSourceHeader, PutPushSourceRequest, RefUpdate,
-    put_push_source_request::Part,
+    FollowPushRequest, OpenPushRequest, PushAction, PushSourceEnd, PushSourceHeader, PutPushSourceRequest,
+    RefUpdate, SourceWanted, follow_push_response::Event, put_push_source_request::Part,
 };
 use reqwest::StatusCode;
 use tonic::Code;
 
 use crate::{
     fakes::COMMIT,
-    harness::{Server, on_each_database},
+    harness::{Client, Server, on_each_database},
 };
 
-/// Opens a push of the deploy branch; gives its id.
-async fn open(server: &Server) -> String {
+/// Somebody with a project.
+async fn owner(server: &Server) -> (Client, String) {
     let ada = server.user("ada").await;
     let project = ada.project("shop").await;
+    (ada, project)
+}
+
+/// Opens a push of the deploy branch; gives its id.
+async fn open(server: &Server, (ada, project): &(Client, String)) -> String {
     let me = ada.get("/v1/account").await.expect(StatusCode::OK).await;
     let update =
         RefUpdate { name: "refs/heads/main".to_owned(), old_oid: "0".repeat(40), new_oid: COMMIT.to_owned() };
@@ -23,7 +28,7 @@ async fn open(server: &Server) -> String {
     let request = OpenPushRequest {
         push_id: push.clone(),
         account_id: me["id"].as_str().unwrap().to_owned(),
-        project_id: project,
+        project_id: project.clone(),
         updates: vec![update],
         ..OpenPushRequest::default()
     };
@@ -46,7 +51,8 @@ async fn send(server: &Server, push: &str, end: Option<Part>) -> Result<String, 
 #[tokio::test]
 async fn a_source_that_was_cut_off_or_met_a_new_fence_is_wanted_again() {
     on_each_database(async |server| {
-        let push = open(server).await;
+        let ada = owner(server).await;
+        let push = open(server, &ada).await;
         let end = || Some(Part::End(PushSourceEnd {}));
         assert_eq!(send(server, &push, None).await, Err(Code::Unavailable));
         server.fakes.move_fence(true);
