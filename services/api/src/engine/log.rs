@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io::SeekFrom,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use paastech_types::OperationId;
@@ -33,7 +33,7 @@ pub(crate) struct Line {
 #[derive(Clone)]
 pub(crate) struct Logs {
     folder: PathBuf,
-    growing: Arc<Mutex<HashMap<OperationId, watch::Sender<u64>>>>,
+    growing: Arc<Mutex<HashMap<OperationId, Weak<watch::Sender<u64>>>>>,
 }
 
 impl Logs {
@@ -67,7 +67,7 @@ impl Logs {
         }
         file.set_len(whole).await?;
         file.seek(SeekFrom::End(0)).await?;
-        Ok(Writer { file, seq, build_seq, grown: self.sender(id, seq) })
+        Ok(Writer { file, len: whole, seq, build_seq, grown: self.sender(id, seq) })
     }
 
     /// The lines from `from` on that are there now.
@@ -78,18 +78,18 @@ impl Logs {
 
     /// A reader that can wait for more.
     pub(crate) async fn reader(&self, id: OperationId, from: u64) -> std::io::Result<Reader> {
-        let grown = self.sender(id, 0).subscribe();
+        let sender = self.sender(id, 0);
         let file = match File::open(self.path(id)).await {
             Ok(file) => Some(file),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        Ok(Reader { path: self.path(id), file, rest: Vec::new(), next: from.max(1), grown })
+        let grown = sender.subscribe();
+        Ok(Reader { path: self.path(id), file, rest: Vec::new(), next: from.max(1), grown, _sender: sender })
     }
 
     /// Removes the log of an operation whose project is gone.
     pub(crate) async fn remove(&self, id: OperationId) {
-        self.forget(id);
         if let Err(error) = fs::remove_file(self.path(id)).await
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -97,23 +97,27 @@ impl Logs {
         }
     }
 
-    /// Wakes the followers for the last time: the operation has ended.
-    pub(crate) fn forget(&self, id: OperationId) {
-        self.growing.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    }
-
-    fn sender(&self, id: OperationId, seq: u64) -> watch::Sender<u64> {
+    /// What tells readers of a log's growth, there as long as somebody writes or reads it.
+    fn sender(&self, id: OperationId, seq: u64) -> Arc<watch::Sender<u64>> {
         let mut growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        growing.entry(id).or_insert_with(|| watch::channel(seq).0).clone()
+        growing.retain(|_, sender| sender.strong_count() > 0);
+        if let Some(sender) = growing.get(&id).and_then(Weak::upgrade) {
+            return sender;
+        }
+        let sender = Arc::new(watch::channel(seq).0);
+        growing.insert(id, Arc::downgrade(&sender));
+        sender
     }
 }
 
 /// Appends; one per operation at a time, which the claim sees to.
 pub(crate) struct Writer {
     file: File,
+    /// Bytes of whole lines.
+    len: u64,
     seq: u64,
     build_seq: u64,
-    grown: watch::Sender<u64>,
+    grown: Arc<watch::Sender<u64>>,
 }
 
 impl Writer {
@@ -141,11 +145,26 @@ impl Writer {
         let line = Line { seq: self.seq + 1, at, text: text.to_owned(), build_seq };
         let mut bytes = serde_json::to_vec(&line)?;
         bytes.push(b'\n');
-        self.file.write_all(&bytes).await?;
-        self.file.flush().await?;
+        if let Err(error) = self.write(&bytes).await {
+            // A full disk takes half a line, which the next one must not run into.
+            self.mend().await?;
+            return Err(error);
+        }
+        self.len += bytes.len() as u64;
         self.seq += 1;
         self.grown.send_replace(self.seq);
         Ok(())
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.file.write_all(bytes).await?;
+        self.file.flush().await
+    }
+
+    /// Back to the end of the last whole line.
+    async fn mend(&mut self) -> std::io::Result<()> {
+        self.file.set_len(self.len).await?;
+        self.file.seek(SeekFrom::Start(self.len)).await.map(drop)
     }
 
     /// On disk for good: before a step that relies on it is recorded.
@@ -161,6 +180,7 @@ pub(crate) struct Reader {
     rest: Vec<u8>,
     next: u64,
     grown: watch::Receiver<u64>,
+    _sender: Arc<watch::Sender<u64>>,
 }
 
 impl Reader {
@@ -218,6 +238,30 @@ mod tests {
             lines.iter().map(|l| (l.seq, l.text.as_str())).collect::<Vec<_>>(),
             [(2, "two"), (3, "three")]
         );
+    }
+
+    #[tokio::test]
+    async fn a_line_that_came_half_onto_a_full_disk_leaves_no_trace() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let logs = Logs::new(dir.path().to_owned()).expect("logs");
+        let id = OperationId::new();
+        let mut writer = logs.writer(id).await.expect("a writer");
+        writer.line(1, "one").await.expect("written");
+        writer.write(b"{\"seq\":2,\"at\":2,\"te").await.expect("half a line");
+        writer.mend().await.expect("mended");
+        writer.line(3, "two").await.expect("written");
+        let lines = logs.read(id, 1).await.expect("read");
+        assert_eq!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn who_has_read_a_log_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let logs = Logs::new(dir.path().to_owned()).expect("logs");
+        for _ in 0..5 {
+            logs.reader(OperationId::new(), 0).await.expect("a reader");
+        }
+        assert_eq!(logs.growing.lock().expect("growing").len(), 1, "the last one only");
     }
 
     #[tokio::test]

@@ -57,15 +57,16 @@ pub(crate) async fn operation(engine: &Engine, row: Row, shutdown: &Shutdown) {
 }
 
 /// Returns when the claim cannot be held any longer.
-async fn keep_claim(engine: &Engine, claim: &Claim) {
+pub(crate) async fn keep_claim(engine: &Engine, claim: &Claim) {
     let mut confirmed = tokio::time::Instant::now();
     loop {
         tokio::time::sleep(HEARTBEAT).await;
-        match heartbeat(engine, claim).await {
-            Ok(true) => confirmed = tokio::time::Instant::now(),
-            Ok(false) => return,
-            Err(_) if confirmed.elapsed() < GIVE_UP => {}
-            Err(_) => return,
+        let asked = tokio::time::Instant::now();
+        // A database that does not answer must not keep this one working after its lease.
+        match tokio::time::timeout_at(confirmed + GIVE_UP, heartbeat(engine, claim)).await {
+            Ok(Ok(true)) => confirmed = asked,
+            Ok(Err(_)) if confirmed.elapsed() < GIVE_UP => {}
+            Ok(_) | Err(_) => return,
         }
     }
 }
@@ -319,7 +320,6 @@ async fn end(context: &mut Context<'_>, end: End, reason: Option<Reason>) -> Res
         return Err(Stop::Lost);
     }
     tx.commit().await.map_err(DbError::from)?;
-    context.engine.logs.forget(context.claim.id);
     context.engine.changed.notify_waiters();
     Ok(end)
 }
