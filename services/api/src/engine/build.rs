@@ -7,8 +7,8 @@ use std::{
 };
 
 use paastech_proto::pomegranate::{
-    BuildOutcome, CancelBuildRequest, DockerfileBuild, FollowBuildRequest, Image, StartBuildRequest,
-    follow_build_response::Event, start_build_request::Method,
+    BuildOutcome, CancelBuildRequest, DockerfileBuild, FollowBuildRequest, Image, ListRequest,
+    StartBuildRequest, follow_build_response::Event, start_build_request::Method,
 };
 use paastech_types::{ImageRowId, PushId};
 use serde_json::json;
@@ -100,7 +100,9 @@ pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
             let mut tx = context.engine.db.read().await?;
             let known = image::find(&mut tx, context.project, &key(&tree)).await?;
             drop(tx);
-            if known.is_some() {
+            if let Some(known) = known
+                && is_held(context, &known.reference).await?
+            {
                 context.say("Nothing has changed since this was built: using that image.").await?;
                 return Ok(Next::Done);
             }
@@ -122,6 +124,12 @@ pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
         }
         _ => Ok(Next::AwaitSource),
     }
+}
+
+/// Whether Pomegranate still has the image: it may have been removed by hand.
+async fn is_held(context: &Context<'_>, reference: &str) -> Result<bool, Stop> {
+    let held = context.engine.pomegranate.clone().list(ListRequest {}).await?.into_inner().images;
+    Ok(held.iter().any(|image| image.reference == reference))
 }
 
 pub(crate) async fn undo(context: &mut Context<'_>) -> Result<(), Stop> {

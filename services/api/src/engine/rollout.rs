@@ -9,6 +9,7 @@ use paastech_proto::pomegranate::{
 use super::{
     run,
     step::{Context, Next, Stop, fail, is_absent, within},
+    submit::Input,
 };
 use crate::store::{container, desired, image, release};
 
@@ -55,6 +56,11 @@ pub(crate) async fn start(context: &mut Context<'_>) -> Result<Next, Stop> {
     };
     match engine.pomegranate.clone().start_release(within(60, request)).await {
         Ok(_) => Ok(Next::Go("ready")),
+        // Of a commit it can be built again, once: what this operation has built itself is not there for long.
+        Err(status) if is_absent(&status) && builds_commit(context) => {
+            context.say("The engine no longer has the image: it is built again.").await?;
+            context.again("source")
+        }
         Err(status) if is_absent(&status) => {
             Err(fail("image_missing", "the engine no longer has the release's image: push or deploy again"))
         }
@@ -63,6 +69,10 @@ pub(crate) async fn start(context: &mut Context<'_>) -> Result<Next, Stop> {
         }
         Err(status) => Err(status.into()),
     }
+}
+
+fn builds_commit(context: &Context<'_>) -> bool {
+    context.log.build_seq() == 0 && matches!(context.row.input(), Ok(Input::DeployCommit { .. }))
 }
 
 /// The command of the process that runs; only `web` does, for now.

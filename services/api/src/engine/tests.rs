@@ -40,6 +40,8 @@ struct Neighbours {
     broken: Arc<Mutex<Option<&'static str>>>,
     /// So many archives are cut off without a word.
     cut_archives: Arc<Mutex<usize>>,
+    /// The engine has lost what was built, until the next build.
+    image_gone: Arc<Mutex<bool>>,
     never_ready: Arc<Mutex<bool>>,
     keeps_ending: Arc<Mutex<bool>>,
     build_fails: Arc<Mutex<bool>>,
@@ -175,6 +177,7 @@ impl pomegranate_server::Pomegranate for Neighbours {
     ) -> Answer<Self::FollowBuildStream> {
         use pomegranate::{BuildOutcome, follow_build_response::Event};
         self.note("follow_build")?;
+        *self.image_gone.lock().expect("image_gone") = false;
         let line = pomegranate::LogLine { seq: 1, at_ms: 1, text: "step 1".to_owned() };
         let failed = *self.build_fails.lock().expect("build_fails");
         let process = pomegranate::Process { name: "web".to_owned(), command: Vec::new() };
@@ -207,6 +210,9 @@ impl pomegranate_server::Pomegranate for Neighbours {
         request: Request<pomegranate::StartReleaseRequest>,
     ) -> Answer<pomegranate::StartReleaseResponse> {
         self.note("start_release")?;
+        if *self.image_gone.lock().expect("image_gone") {
+            return Err(Status::not_found("no such image"));
+        }
         let containers = vec![container(&request.into_inner().release_id)];
         self.running.lock().expect("running").extend(containers.clone());
         Ok(Response::new(pomegranate::StartReleaseResponse { containers, port: 80 }))
@@ -916,5 +922,38 @@ async fn a_source_that_was_cut_off_is_not_built() {
     assert_eq!(bench.ended(&bench.deploy("a").await).await.state, "done");
     assert_eq!(bench.neighbours.count("archive"), 3);
     assert_eq!(bench.neighbours.count("start_build"), 1);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_image_that_is_gone_from_the_engine_is_built_again() {
+    let bench = Bench::new().await;
+    bench.start();
+    bench.ended(&bench.deploy("a").await).await;
+    *bench.neighbours.image_gone.lock().expect("image_gone") = true;
+    let again = bench.ended(&bench.deploy("a").await).await;
+    assert_eq!((again.state.as_str(), again.error_text.as_deref()), ("done", None));
+    assert_eq!(bench.neighbours.count("start_build"), 2);
+    *bench.neighbours.image_gone.lock().expect("image_gone") = true;
+    let configured = bench.ended(&bench.submit(Input::Reconfigure).await).await;
+    assert_eq!(configured.error_code.as_deref(), Some("image_missing"), "only a commit can be built");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_cannot_be_renewed_is_given_up_before_its_lease_ends() {
+    let bench = Bench::new().await;
+    let row = bench.deploy("a").await;
+    let claimed = bench.engine.claim().await.expect("claims").expect("a row");
+    let id = row.id().expect("an id");
+    let claim = operation::Claim { id, holder: bench.engine.holder.to_string(), fence: claimed.fence };
+    // Nobody else can write the row, and nobody is told so.
+    let mut tx = bench.tx().await;
+    let next = operation::Progress { state: "running", step: "drain", step_data: "{}", release_id: None };
+    assert!(operation::advance(&mut tx, &claim, next).await.expect("runs"));
+    let given_up = super::run::keep_claim(&bench.engine, &claim);
+    let lease = Duration::from_millis(operation::LEASE_MS.unsigned_abs());
+    tokio::time::timeout(lease, given_up).await.expect("before the lease ends");
+    drop(tx);
     bench.end().await;
 }

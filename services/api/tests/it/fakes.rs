@@ -30,6 +30,7 @@ pub(crate) struct Fakes {
     started: Arc<Mutex<Vec<pomegranate::StartReleaseRequest>>>,
     git_down: Arc<Mutex<bool>>,
     fence_moved: Arc<Mutex<bool>>,
+    images_lost: Arc<Mutex<bool>>,
 }
 
 impl Fakes {
@@ -46,6 +47,11 @@ impl Fakes {
     /// From now on, or no longer, somebody else's fence is higher.
     pub(crate) fn move_fence(&self, moved: bool) {
         *self.fence_moved.lock().unwrap() = moved;
+    }
+
+    /// From now on, the engine has no image any more.
+    pub(crate) fn lose_images(&self) {
+        *self.images_lost.lock().unwrap() = true;
     }
 
     /// The variables that the newest release was started with.
@@ -257,7 +263,9 @@ impl Pomegranate for Fakes {
         Ok(Response::new(pomegranate::StatsResponse { containers: vec![usage] }))
     }
     async fn list(&self, _: Request<pomegranate::ListRequest>) -> Answer<pomegranate::ListResponse> {
-        Ok(Response::new(pomegranate::ListResponse { seeded: true, ..Default::default() }))
+        let held = pomegranate::HeldImage { reference: image().reference, ..Default::default() };
+        let images = if *self.images_lost.lock().unwrap() { Vec::new() } else { vec![held] };
+        Ok(Response::new(pomegranate::ListResponse { seeded: true, images, ..Default::default() }))
     }
     async fn seed_fences(
         &self,

@@ -59,7 +59,41 @@ async fn a_source_that_was_cut_off_or_met_a_new_fence_is_wanted_again() {
         assert_eq!(send(server, &push, end()).await, Err(Code::Unavailable));
         server.fakes.move_fence(false);
         let operation = send(server, &push, end()).await.unwrap();
-        server.log_in("ada@example.org").await.finished(&operation).await;
+        ada.0.finished(&operation).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_same_tree_is_built_once_as_long_as_its_image_is_there() {
+    on_each_database(async |server| {
+        let ada = owner(server).await;
+        let mut built = Vec::new();
+        for lost in [false, false, true] {
+            if lost {
+                server.fakes.lose_images();
+            }
+            let push = open(server, &ada).await;
+            let operation = send(server, &push, Some(Part::End(PushSourceEnd {}))).await.unwrap();
+            ada.0.finished(&operation).await;
+            let log = ada.0.get(&format!("/v1/operations/{operation}/log")).await;
+            built.push(log.0.text().await.unwrap().contains("step 1"));
+        }
+        assert_eq!(built, [true, false, true]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_follower_is_sent_away_when_the_api_stops() {
+    on_each_database(async |server| {
+        let push = open(server, &owner(server).await).await;
+        let follow = FollowPushRequest { push_id: push, from_seq: 1 };
+        let mut told = server.control.clone().follow_push(follow).await.unwrap().into_inner();
+        let wanted = told.message().await.unwrap().unwrap();
+        assert_eq!(wanted.event, Some(Event::SourceWanted(SourceWanted {})));
+        server.start_drain();
+        assert_eq!(told.message().await.unwrap_err().code(), Code::Unavailable);
     })
     .await;
 }
