@@ -27,19 +27,7 @@ pub(crate) struct Rules {
 pub(crate) async fn load(rules: &Rules) -> Result<()> {
     apt::ensure(&["nftables"], "keeping apps off this host").await?;
     let step = Step::new("host isolation (nftables table inet paastech)");
-    let mut child = process::argv(["nft", "-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot start nft")?;
-    let mut stdin = child.stdin.take().expect("stdin is piped");
-    stdin.write_all(table(rules).as_bytes()).await?;
-    drop(stdin);
-    let output = child.wait_with_output().await?;
-    if !output.status.success() {
-        bail!("nft refused the rules: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
+    nft(&table(rules)).await?;
     step.done(if rules.open_docker0 {
         "loaded, docker0 left open"
     } else {
@@ -55,9 +43,26 @@ pub(crate) async fn unload() -> Result<()> {
     }
     let step = Step::new("removing the nftables table inet paastech");
     // Named first, so that there is something to delete.
-    process::stdout(&mut process::argv(["nft", "add table inet paastech; delete table inet paastech"]))
-        .await?;
+    nft("add table inet paastech\ndelete table inet paastech\n").await?;
     step.done("");
+    Ok(())
+}
+
+/// Has nft do all of it, or nothing. A signal does not end it: what cleans up calls too.
+async fn nft(script: &str) -> Result<()> {
+    let mut child = process::argv(["nft", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start nft")?;
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    stdin.write_all(script.as_bytes()).await?;
+    drop(stdin);
+    let output = child.wait_with_output().await?;
+    if !output.status.success() {
+        bail!("nft refused the rules: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
     Ok(())
 }
 
