@@ -50,6 +50,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// At most this many connections at once.
     pub max_connections: usize,
+    /// At most this many of them from one address; a proxy in front is one.
+    pub max_connections_per_address: usize,
     /// The git-controller.
     pub git_controller: Neighbour,
     /// Pomegranate.
@@ -79,6 +81,7 @@ impl Default for Config {
             builds: BuildsConfig::default(),
             engine: EngineConfig::default(),
             max_connections: 1024,
+            max_connections_per_address: 512,
             git_controller: Neighbour::InProcess,
             pomegranate: Neighbour::InProcess,
             log: LogConfig::default(),

@@ -25,12 +25,13 @@ mod setup;
 mod ssh_keys;
 mod stream;
 mod variables;
+mod visitors;
 
 use axum::{Router, middleware, routing::get};
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use self::listener::Listener;
+pub(crate) use self::listener::{ConnectionLimits, Listener};
 use crate::{app::App, config::Config};
 
 /// Every documented route.

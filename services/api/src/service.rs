@@ -130,11 +130,14 @@ impl Service {
     pub fn run(self, shutdown: &Shutdown) {
         let Self { app, listener, admin, .. } = self;
         let router = http::router(app.clone());
-        let limit = app.config.max_connections;
+        let limits = http::ConnectionLimits {
+            all: app.config.max_connections,
+            of_one_address: app.config.max_connections_per_address,
+        };
         if let Some(admin) = admin {
-            shutdown.spawn("admin socket", admin.run(router.clone(), limit, shutdown.clone()));
+            shutdown.spawn("admin socket", admin.run(router.clone(), limits, shutdown.clone()));
         }
-        shutdown.spawn("http", listener.run(router, limit, shutdown.clone()));
+        shutdown.spawn("http", listener.run(router, limits, shutdown.clone()));
         shutdown.spawn("operations", app.engine.clone().run(shutdown.clone()));
         shutdown.spawn("scan of refs", app.engine.clone().scan(shutdown.clone()));
         shutdown.spawn("repositories", repositories::heal(app.clone(), shutdown.clone()));

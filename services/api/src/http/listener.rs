@@ -11,9 +11,10 @@ use std::{
 };
 
 use axum::Router;
+use hyper::server::conn::http1;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use paastech_runtime::Shutdown;
@@ -24,12 +25,20 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
+use super::visitors::{Visit, Visitors};
 use crate::auth::caller::Origin;
 
 /// From the connection to the end of a request's head.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// From the drain until open connections are cut.
 const DRAIN_TIME: Duration = Duration::from_secs(15);
+
+/// How many connections there may be at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConnectionLimits {
+    pub(crate) all: usize,
+    pub(crate) of_one_address: usize,
+}
 
 /// Where HTTP is served.
 pub(crate) enum Listener {
@@ -70,8 +79,18 @@ impl Listener {
     }
 
     /// Serves until the drain, then lets what is under way end.
-    pub(crate) async fn run(self, router: Router, limit: usize, shutdown: Shutdown) -> anyhow::Result<()> {
-        let server = Server { router, slots: Arc::new(Semaphore::new(limit)), shutdown: shutdown.clone() };
+    pub(crate) async fn run(
+        self,
+        router: Router,
+        limits: ConnectionLimits,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<()> {
+        let server = Server {
+            router,
+            slots: Arc::new(Semaphore::new(limits.all)),
+            visitors: Visitors::new(limits.of_one_address),
+            shutdown: shutdown.clone(),
+        };
         let graceful = GracefulShutdown::new();
         loop {
             let permit = tokio::select! {
@@ -83,7 +102,10 @@ impl Listener {
                 () = shutdown.draining() => break,
             };
             match accepted {
-                Ok(Some((stream, origin))) => server.serve(stream, origin, permit, &graceful),
+                Ok(Some((stream, origin))) => match server.visitors.enter(origin) {
+                    Some(visit) => server.serve(stream, origin, (permit, visit), &graceful),
+                    None => tracing::debug!(?origin, "refused: too many connections from there"),
+                },
                 Ok(None) => {}
                 // Out of descriptors, say: the next moment may be better.
                 Err(error) => {
@@ -128,6 +150,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 struct Server {
     router: Router,
     slots: Arc<Semaphore>,
+    visitors: Visitors,
     shutdown: Shutdown,
 }
 
@@ -136,27 +159,22 @@ impl Server {
         &self,
         stream: Box<dyn Stream>,
         origin: Origin,
-        permit: OwnedSemaphorePermit,
+        (permit, visit): (OwnedSemaphorePermit, Visit),
         graceful: &GracefulShutdown,
     ) {
         let service = self.router.clone().map_request(move |mut request: http::Request<_>| {
             request.extensions_mut().insert(origin);
             request
         });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-        builder
-            .http2()
+        // HTTP/1 alone: telling the versions apart waits for a first byte that need never come.
+        let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .keep_alive_interval(Duration::from_secs(20))
-            .max_concurrent_streams(100);
-        let connection = builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
-            .into_owned();
+            .header_read_timeout(HEAD_TIME)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let connection = graceful.watch(connection);
         let cutting = self.shutdown.cutting();
         self.shutdown.track(async move {
-            let _permit = permit;
+            let _held = (permit, visit);
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
                     tracing::debug!(%error, "a connection broke");

@@ -4,6 +4,7 @@
 mod access;
 mod accounts;
 mod bodies;
+mod connections;
 mod conventions;
 mod database;
 mod deployments;
