@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, State};
 use http::{StatusCode, request::Parts};
 use paastech_db::{DbError, Tx};
 use paastech_runtime::Secret;
-use paastech_types::{AccountId, DisplayName, EmailAddress};
+use paastech_types::{AccountId, DisplayName, EmailAddress, InvitationId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -122,13 +122,21 @@ pub(crate) async fn create(
             return Err(Problem::new(StatusCode::FORBIDDEN, "sign_up_closed", detail));
         }
     }
+    // Before the address is looked at: whether it has an account is told only to those who may make one.
+    let invitation = match &body.invitation {
+        Some(presented) => Some(find_invitation(&app, presented, &body.email).await?),
+        None => None,
+    };
     let hash = app.passwords.hash(body.password).await?;
-    let id = AccountId::new();
+    let (id, now) = (AccountId::new(), app.clock.now_ms());
     let mut tx = app.db.begin().await?;
-    let email = body.email.clone();
-    let row = insert(&app, &mut tx, NewAccount { id, email, name: body.name, hash, role: "user" }).await?;
-    if let Some(presented) = body.invitation {
-        accept(&app, &mut tx, &presented, &body.email, id).await?;
+    let row =
+        insert(&app, &mut tx, NewAccount { id, email: body.email, name: body.name, hash, role: "user" })
+            .await?;
+    if let Some(invitation) = invitation
+        && !invitation::spend(&mut tx, invitation, id, now).await?
+    {
+        return Err(bad_invitation());
     }
     tx.commit().await?;
     Ok(Reply::created("/v1/account".to_owned(), AccountView::from(row)))
@@ -153,22 +161,24 @@ impl FromRequestParts<App> for SignUpRight {
     }
 }
 
-async fn accept(
+fn bad_invitation() -> Problem {
+    Problem::invalid("invitation", "is unknown, used, expired, or for another e-mail address")
+}
+
+/// The invitation, if this address can still take it.
+async fn find_invitation(
     app: &App,
-    tx: &mut Tx,
     presented: &Secret,
     email: &EmailAddress,
-    account: AccountId,
-) -> Result<(), Problem> {
-    let now = app.clock.now_ms();
-    let refused =
-        || Problem::invalid("invitation", "is unknown, used, expired, or for another e-mail address");
-    let row = invitation::by_token(tx, &token::hash(presented.expose())).await?.ok_or_else(refused)?;
+) -> Result<InvitationId, Problem> {
+    let mut tx = app.db.read().await?;
+    let row = invitation::by_token(&mut tx, &token::hash(presented.expose())).await?;
+    let row = row.ok_or_else(bad_invitation)?;
     let same = row.email.as_deref().is_none_or(|invited| invited == email.as_str().to_lowercase());
-    if !same || row.expires_at <= now || !invitation::spend(tx, row.id, account, now).await? {
-        return Err(refused());
+    if !same || row.used_at.is_some() || row.expires_at <= app.clock.now_ms() {
+        return Err(bad_invitation());
     }
-    Ok(())
+    Ok(row.id)
 }
 
 /// Read my account

@@ -29,6 +29,11 @@ async fn sign_up_is_closed_but_to_administrators_and_the_invited() {
             again["invitation"] = made["token"].clone();
             server.nobody().post("/v1/accounts", &again).await.refused(422, "invalid").await;
 
+            let mut known = body("ada");
+            known["invitation"] = json!("pt_invite_made_up");
+            let problem = server.nobody().post("/v1/accounts", &known).await.refused(422, "invalid").await;
+            assert_eq!(problem["field"], "invitation", "a stranger learns of no account");
+
             let listed = root.get("/v1/invitations").await.expect(StatusCode::OK).await;
             assert!(listed["items"][0]["used_at"].is_i64());
             assert!(!listed.to_string().contains(made["token"].as_str().unwrap()), "shown once");
