@@ -17,6 +17,7 @@ use http::{
     request::Parts,
 };
 use http_body_util::BodyExt as _;
+use paastech_db::DbError;
 use sha2::{Digest as _, Sha256};
 
 use super::{extract::read_body, problem::Problem};
@@ -29,8 +30,11 @@ use crate::{
 const HEADER: &str = "idempotency-key";
 /// How long an answer is kept.
 const KEPT_MS: i64 = 24 * 3600 * 1000;
-/// After so long, a request that never ended is taken for dead.
-const IN_FLIGHT_MS: i64 = 60_000;
+/// After so long, a request that never ended is taken for dead: longer than any handler takes.
+const IN_FLIGHT_MS: i64 = 15 * 60_000;
+/// How often it is tried to keep an answer, and how long is waited in between.
+const KEEP_TRIES: u32 = 5;
+const KEEP_PAUSE: Duration = Duration::from_millis(200);
 /// How long an equal request waits for the first one's answer.
 const WAIT: Duration = Duration::from_secs(15);
 /// Whose answers hold credentials, or who asks is not known: the header means nothing there.
@@ -62,7 +66,7 @@ async fn keyed(app: &App, request: Request, next: Next) -> Result<Response, Prob
         return replay(kept);
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    keep(app, &claim, response).await
+    Ok(keep(app, &claim, response).await)
 }
 
 fn key(parts: &Parts) -> Result<String, Problem> {
@@ -107,12 +111,29 @@ async fn claim_or_answer(app: &App, claim: &Claim) -> Result<Option<Row>, Proble
 }
 
 /// What failed for a passing reason is not kept: the request may be made again.
-async fn keep(app: &App, claim: &Claim, response: Response) -> Result<Response, Problem> {
+async fn keep(app: &App, claim: &Claim, response: Response) -> Response {
     let (parts, body) = response.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    // Whatever becomes of that, the request has had its effect, and whoever made it is told.
+    for left in (0..KEEP_TRIES).rev() {
+        match try_keep(app, claim, &parts, &body).await {
+            Ok(()) => break,
+            Err(error) if left == 0 => tracing::error!(%error, "the answer to a request cannot be kept"),
+            Err(_) => tokio::time::sleep(KEEP_PAUSE).await,
+        }
+    }
+    Response::from_parts(parts, Body::from(body))
+}
+
+async fn try_keep(
+    app: &App,
+    claim: &Claim,
+    parts: &http::response::Parts,
+    body: &[u8],
+) -> Result<(), DbError> {
     let passing = parts.status.is_server_error() || parts.status == StatusCode::TOO_MANY_REQUESTS;
     let mut tx = app.db.begin().await?;
-    match std::str::from_utf8(&body) {
+    match std::str::from_utf8(body) {
         Ok(text) if !passing => {
             let kept: BTreeMap<&str, &str> = KEPT_HEADERS
                 .iter()
@@ -125,7 +146,7 @@ async fn keep(app: &App, claim: &Claim, response: Response) -> Result<Response, 
         _ => idempotency::release(&mut tx, claim).await?,
     }
     tx.commit().await?;
-    Ok(Response::from_parts(parts, Body::from(body)))
+    Ok(())
 }
 
 fn replay(row: Row) -> Result<Response, Problem> {

@@ -63,7 +63,7 @@ pub(crate) struct Answer<'a> {
 pub(crate) async fn complete(tx: &mut Tx, claim: &Claim, answer: Answer<'_>, expires: i64) -> Result<()> {
     sqlx::query(
         "UPDATE idempotency SET status = $3, headers = $4, body = $5, expires_at = $6 \
-         WHERE account_id = $1 AND key = $2",
+         WHERE account_id = $1 AND key = $2 AND request_hash = $7 AND status IS NULL",
     )
     .bind(claim.account.to_string())
     .bind(&claim.key)
@@ -71,6 +71,7 @@ pub(crate) async fn complete(tx: &mut Tx, claim: &Claim, answer: Answer<'_>, exp
     .bind(answer.headers)
     .bind(answer.body)
     .bind(expires)
+    .bind(&claim.request_hash)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -78,11 +79,14 @@ pub(crate) async fn complete(tx: &mut Tx, claim: &Claim, answer: Answer<'_>, exp
 
 /// Gives a claimed key back: the request may be made again.
 pub(crate) async fn release(tx: &mut Tx, claim: &Claim) -> Result<()> {
-    sqlx::query("DELETE FROM idempotency WHERE account_id = $1 AND key = $2 AND status IS NULL")
-        .bind(claim.account.to_string())
-        .bind(&claim.key)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "DELETE FROM idempotency WHERE account_id = $1 AND key = $2 AND request_hash = $3 AND status IS NULL",
+    )
+    .bind(claim.account.to_string())
+    .bind(&claim.key)
+    .bind(&claim.request_hash)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ pub(crate) struct Fakes {
     repositories: Arc<Mutex<HashSet<String>>>,
     started: Arc<Mutex<Vec<pomegranate::StartReleaseRequest>>>,
     git_down: Arc<Mutex<bool>>,
+    git_held: Arc<tokio::sync::RwLock<()>>,
     fence_moved: Arc<Mutex<bool>>,
     images_lost: Arc<Mutex<bool>>,
 }
@@ -42,6 +43,11 @@ impl Fakes {
     /// From now on, repositories cannot be made.
     pub(crate) fn break_git(&self, down: bool) {
         *self.git_down.lock().unwrap() = down;
+    }
+
+    /// Until the guard is dropped, repositories are made but nobody is told.
+    pub(crate) async fn hold_git(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
+        self.git_held.clone().write_owned().await
     }
 
     /// From now on, or no longer, somebody else's fence is higher.
@@ -73,6 +79,7 @@ impl GitController for Fakes {
         }
         let project = request.into_inner().scope.unwrap().project_id;
         self.repositories.lock().unwrap().insert(project);
+        drop(self.git_held.read().await);
         done()
     }
     async fn delete_repository(

@@ -1,5 +1,7 @@
 //! `Idempotency-Key`.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -79,6 +81,33 @@ async fn a_key_is_forgotten_after_a_day() {
         server.clock.advance_ms(24 * 3600 * 1000 + 1);
         let ada = server.log_in("ada@example.org").await;
         keyed(&ada, "k", "/v1/projects", &shop).await.refused(409, "slug_taken").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_that_takes_long_still_has_its_key() {
+    on_each_database(async |server| {
+        let ada = server.user("ada").await;
+        let shop = json!({ "slug": "shop" });
+        let held = server.fakes.hold_git().await;
+        let first = keyed(&ada, "k", "/v1/projects", &shop);
+        let second = async {
+            while server.fakes.repositories() == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            server.clock.advance_ms(2 * 60_000);
+            let answer = keyed(&ada, "k", "/v1/projects", &shop);
+            let release = async {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                drop(held);
+            };
+            futures_util::future::join(answer, release).await.0
+        };
+        let (first, second) = futures_util::future::join(first, second).await;
+        let made = first.expect(StatusCode::CREATED).await;
+        assert_eq!(second.expect(StatusCode::CREATED).await, made);
+        assert_eq!(server.fakes.repositories(), 1);
     })
     .await;
 }
