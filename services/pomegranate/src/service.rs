@@ -9,7 +9,7 @@ use futures_util::{
 use paastech_proto::pomegranate::{
     self as proto, pomegranate_server::Pomegranate, put_source_request::Part, start_build_request::Method,
 };
-use paastech_types::{BuildId, ProjectId, ReleaseId};
+use paastech_types::{BuildId, Kind, ProjectId, ReleaseId};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
@@ -102,7 +102,7 @@ impl State {
         self.sources.put(scope.project, source, chunks).await
     }
 
-    async fn start_build(&self, request: proto::StartBuildRequest) -> Result<(), Error> {
+    fn start_build(&self, request: proto::StartBuildRequest) -> Result<(), Error> {
         let scope = request::scope(request.scope)?;
         let id: BuildId = request::id(&request.build_id, "build_id")?;
         let source: Uuid = request::id(&request.source_id, "source_id")?;
@@ -112,8 +112,6 @@ impl State {
             return Ok(());
         }
         let path = self.sources.get(scope.project, source).ok_or(Error::NotFound("source"))?;
-        // Else it would be lost at once, and started again, over and over.
-        self.engine.answers().await?;
         let seconds = match request.timeout_seconds {
             0 => self.config.build.timeout_seconds,
             given => given.min(MAX_BUILD),
@@ -142,7 +140,14 @@ impl State {
             job.over().await;
         }
         // It may have ended well before, here or in a process before this one.
-        remove::remove_image(&self.engine, &self.engine.build_reference(scope.project, id)).await
+        match remove::remove_image(&self.engine, &self.engine.build_reference(scope.project, id)).await {
+            // The build is over all the same.
+            Err(error) if error.kind() == Kind::Unavailable => {
+                tracing::warn!(%error, "the image of a cancelled build may be left");
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     async fn start_release(
@@ -313,7 +318,7 @@ impl Pomegranate for Handler {
         &self,
         request: Request<proto::StartBuildRequest>,
     ) -> Answer<proto::StartBuildResponse> {
-        self.0.start_build(request.into_inner()).await?;
+        self.0.start_build(request.into_inner())?;
         Ok(Response::new(proto::StartBuildResponse {}))
     }
 

@@ -1,6 +1,6 @@
 //! Runs one build on the engine's BuildKit: a time limit, a real cancel, and an end in words.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use bollard::{
     body_try_stream,
@@ -28,6 +28,10 @@ use crate::{
     error::Error,
     release::{remove::remove_image, spec::refusal},
 };
+
+/// An engine that starts again is back before.
+const ENGINE_WAIT: Duration = Duration::from_secs(30);
+const ENGINE_PAUSE: Duration = Duration::from_millis(500);
 
 /// What builds are made with.
 pub(crate) struct Bench {
@@ -113,6 +117,7 @@ async fn build(bench: &Bench, job: &Arc<Job>, order: Order, reference: &str) -> 
     if let Checked::Refused(why) = checked {
         return Err(failed(why));
     }
+    await_engine(&bench.engine, job).await?;
     job.log.say(&format!("-----> Building {}", order.dockerfile));
     solve_apart(Arc::clone(&bench.engine), order, reference.to_owned(), Arc::clone(job)).await?;
     let image = bench.engine.image(reference).await.map_err(|error| internal(&error))?;
@@ -123,6 +128,27 @@ async fn build(bench: &Bench, job: &Arc<Job>, order: Order, reference: &str) -> 
     let image = image::describe(&image, reference);
     job.log.say(&format!("-----> Built an image of {} MB", image.size_bytes / 1_000_000));
     Ok(BuildResult { outcome: BuildOutcome::Succeeded.into(), message: String::new(), image: Some(image) })
+}
+
+/// Waits until the engine answers: it may be starting again, and have lost this very build.
+async fn await_engine(engine: &Engine, job: &Job) -> Result<(), Failure> {
+    let answers = async {
+        let mut told = false;
+        while engine.answers().await.is_err() {
+            if !told {
+                job.log.say("-----> Waiting for the container engine");
+                told = true;
+            }
+            tokio::time::sleep(ENGINE_PAUSE).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = job.cancel.cancelled() => Err(cancelled()),
+        answered = tokio::time::timeout(ENGINE_WAIT, answers) => answered.map_err(|_| {
+            told(BuildOutcome::Internal, "the container engine does not answer: try again")
+        }),
+    }
 }
 
 /// Solves on a runtime that ends with the build. The client serves BuildKit's session in a task that it lets go of and

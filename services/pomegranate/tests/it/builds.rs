@@ -184,13 +184,26 @@ fn a_build_whose_engine_went_away_is_lost_and_can_be_started_again() {
 }
 
 #[test]
-fn without_an_engine_a_build_does_not_start() {
+fn a_build_waits_for_an_engine_that_starts_again() {
     in_world(|mut world| async move {
-        world.config.socket = "/nonexistent/docker.sock".into();
+        let socket = world.config.state_dir.join("engine.sock");
+        world.config.socket.clone_from(&socket);
         world.client = client(world.config.clone()).await;
-        let request = world.upload(&[("Dockerfile", b"FROM scratch".to_vec())], 0).await;
-        let error = world.client.start_build(request).await.expect_err("no engine");
-        assert_eq!(error.code(), Code::Unavailable);
+        let dockerfile = format!("{WITH_APP}CMD [\"/app\"]\n").into_bytes();
+        let files = [("Dockerfile", dockerfile), ("app", app())];
+        let cancelled = world.start_build(&files, 0).await;
+        let build = world.start_build(&files, 0).await;
+        let cancel = proto::CancelBuildRequest { scope: world.scope(1), build_id: cancelled.to_string() };
+        world.client.cancel_build(cancel).await.expect("cancels");
+        let (_, result) = world.follow(cancelled).await;
+        assert_eq!(result.outcome(), BuildOutcome::Cancelled);
+        let _cable = crate::cable::Cable::lay(&socket);
+        let (lines, result) = world.follow(build).await;
+        assert_eq!(result.outcome(), BuildOutcome::Succeeded, "{} {lines:#?}", result.message);
+        assert!(
+            lines.iter().any(|line| line.text == "-----> Waiting for the container engine"),
+            "{lines:#?}"
+        );
     });
 }
 
