@@ -12,6 +12,7 @@ mod fences;
 pub(crate) mod follow;
 mod halt;
 pub(crate) mod log;
+pub(crate) mod nightly;
 mod ref_scan;
 mod rollout;
 mod run;
@@ -57,6 +58,8 @@ pub struct EngineConfig {
     pub drain_seconds: u32,
     /// From SIGTERM to SIGKILL.
     pub stop_grace_seconds: u32,
+    /// Images of so many of the newest releases are kept, besides the active one's: what can be rolled back to.
+    pub keep_releases: u32,
     /// How often refs are compared with what was deployed.
     pub ref_scan_seconds: u32,
 }
@@ -71,6 +74,7 @@ impl Default for EngineConfig {
             confirm_timeout_seconds: 30,
             drain_seconds: 30,
             stop_grace_seconds: 10,
+            keep_releases: 5,
             ref_scan_seconds: 30,
         }
     }

@@ -140,6 +140,7 @@ impl Service {
         shutdown.spawn("http", listener.run(router, limits, shutdown.clone()));
         shutdown.spawn("operations", app.engine.clone().run(shutdown.clone()));
         shutdown.spawn("scan of refs", app.engine.clone().scan(shutdown.clone()));
+        shutdown.spawn("nightly", engine::nightly::run(app.engine.clone(), shutdown.clone()));
         shutdown.spawn("repositories", repositories::heal(app.clone(), shutdown.clone()));
         shutdown.spawn("sweep", sweep(app.clone(), shutdown.clone()));
         let draining = shutdown.draining();
@@ -169,6 +170,9 @@ fn lock(data_dir: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
+/// How long an invitation that has expired is still listed.
+const INVITATION_SHOWN_MS: i64 = 30 * 24 * 3600 * 1000;
+
 /// Forgets what has expired, each minute.
 async fn sweep(app: App, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut every = tokio::time::interval(Duration::from_secs(60));
@@ -186,7 +190,11 @@ async fn sweep(app: App, shutdown: Shutdown) -> anyhow::Result<()> {
 
 async fn sweep_rows(app: &App) -> Result<(), paastech_db::DbError> {
     let mut tx = app.db.begin().await?;
-    store::idempotency::sweep(&mut tx, app.clock.now_ms()).await?;
+    let now = app.clock.now_ms();
+    store::idempotency::sweep(&mut tx, now).await?;
+    store::session::sweep(&mut tx, now).await?;
+    store::refresh_token::sweep(&mut tx, now).await?;
+    store::invitation::sweep(&mut tx, now - INVITATION_SHOWN_MS).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -42,6 +42,7 @@ struct Neighbours {
     cut_archives: Arc<Mutex<usize>>,
     /// The engine has lost what was built, until the next build.
     image_gone: Arc<Mutex<bool>>,
+    deleted_images: Arc<Mutex<Vec<String>>>,
     never_ready: Arc<Mutex<bool>>,
     keeps_ending: Arc<Mutex<bool>>,
     build_fails: Arc<Mutex<bool>>,
@@ -108,7 +109,8 @@ impl git_controller_server::GitController for Neighbours {
         request: Request<git::ResolveRevisionRequest>,
     ) -> Answer<git::ResolveRevisionResponse> {
         let commit = request.into_inner().revision;
-        let tree = "d".repeat(40);
+        // Commits of digits have trees of their own.
+        let tree = if commit.starts_with(char::is_numeric) { commit.clone() } else { "d".repeat(40) };
         Ok(Response::new(git::ResolveRevisionResponse { commit, tree, subject: String::new() }))
     }
     type ArchiveStream = Answers<git::ArchiveResponse>;
@@ -124,6 +126,7 @@ impl git_controller_server::GitController for Neighbours {
         Ok(Response::new(Box::pin(tokio_stream::iter([Ok(chunk), Ok(end)]))))
     }
     async fn maintain(&self, _: Request<git::MaintainRequest>) -> Answer<git::MaintainResponse> {
+        self.note("maintain")?;
         Ok(Response::new(git::MaintainResponse { size_bytes: 0 }))
     }
     async fn list_repositories(
@@ -183,7 +186,7 @@ impl pomegranate_server::Pomegranate for Neighbours {
         let process = pomegranate::Process { name: "web".to_owned(), command: Vec::new() };
         let image = pomegranate::Image {
             id: "sha256:1".to_owned(),
-            reference: "pt-1".to_owned(),
+            reference: format!("pt-{}", self.count("start_build")),
             port: 80,
             processes: vec![process],
             size_bytes: 1,
@@ -273,8 +276,9 @@ impl pomegranate_server::Pomegranate for Neighbours {
     }
     async fn delete_image(
         &self,
-        _: Request<pomegranate::DeleteImageRequest>,
+        request: Request<pomegranate::DeleteImageRequest>,
     ) -> Answer<pomegranate::DeleteImageResponse> {
+        self.deleted_images.lock().expect("deleted_images").push(request.into_inner().image_reference);
         Ok(Response::new(pomegranate::DeleteImageResponse {}))
     }
     async fn status(&self, _: Request<pomegranate::StatusRequest>) -> Answer<pomegranate::StatusResponse> {
@@ -955,5 +959,30 @@ async fn a_claim_that_cannot_be_renewed_is_given_up_before_its_lease_ends() {
     let lease = Duration::from_millis(operation::LEASE_MS.unsigned_abs());
     tokio::time::timeout(lease, given_up).await.expect("before the lease ends");
     drop(tx);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn at_night_repositories_are_maintained_and_images_go_that_nothing_needs() {
+    let bench = Bench::new().await;
+    bench.start();
+    for commit in ["1", "2", "3", "4", "5", "6", "7"] {
+        bench.ended(&bench.deploy(commit).await).await;
+    }
+    let first = release::find_by_seq(&mut bench.tx().await, bench.project, 1).await.expect("read");
+    let back = Input::DeployRelease { release: first.expect("v1").id, keep_configuration: false };
+    bench.ended(&bench.submit(back).await).await;
+    let deleted = || bench.neighbours.deleted_images.lock().expect("deleted_images").clone();
+    super::nightly::pass(&bench.engine).await.expect("done");
+    assert_eq!(bench.neighbours.count("maintain"), 1);
+    assert!(deleted().is_empty(), "what was built today may still be on its way");
+    bench.engine.clock.advance_ms(2 * 24 * 3_600_000);
+    super::nightly::pass(&bench.engine).await.expect("done");
+    // v8 is v1's image and active; with v4 to v8 that leaves v2's and v3's.
+    let mut gone = deleted();
+    gone.sort();
+    assert_eq!(gone, ["pt-2", "pt-3"]);
+    super::nightly::pass(&bench.engine).await.expect("done");
+    assert_eq!(deleted().len(), 2, "once");
     bench.end().await;
 }

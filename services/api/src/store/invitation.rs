@@ -77,3 +77,9 @@ pub(crate) async fn delete(tx: &mut Tx, id: InvitationId) -> Result<bool> {
         sqlx::query("DELETE FROM invitation WHERE id = $1").bind(id.to_string()).execute(&mut **tx).await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// Removes the invitations that expired before `now`.
+pub(crate) async fn sweep(tx: &mut Tx, now: i64) -> Result<()> {
+    sqlx::query("DELETE FROM invitation WHERE expires_at <= $1").bind(now).execute(&mut **tx).await?;
+    Ok(())
+}

@@ -48,3 +48,9 @@ pub(crate) async fn spend(tx: &mut Tx, hash: &str, now: i64) -> Result<bool> {
         .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// Removes the tokens that have expired.
+pub(crate) async fn sweep(tx: &mut Tx, now: i64) -> Result<()> {
+    sqlx::query("DELETE FROM refresh_token WHERE expires_at <= $1").bind(now).execute(&mut **tx).await?;
+    Ok(())
+}

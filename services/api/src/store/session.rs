@@ -74,3 +74,9 @@ pub(crate) async fn revoke_all(
     .await?;
     Ok(())
 }
+
+/// Removes the sessions that have expired, with their tokens.
+pub(crate) async fn sweep(tx: &mut Tx, now: i64) -> Result<()> {
+    sqlx::query("DELETE FROM session WHERE expires_at <= $1").bind(now).execute(&mut **tx).await?;
+    Ok(())
+}
