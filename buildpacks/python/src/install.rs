@@ -122,7 +122,10 @@ fn pip_cache(context: &BuildContext<PythonBuildpack>, python: &Version) -> libcn
     let key = Key::new(&context.target).with("python", python.to_string()).finish();
     let layer = keyed_layer(context, layer_name!("pip-cache"), KeptFor::Cache, key)?;
     layer.complete()?;
-    Ok(PipCache { path: layer.path(), restored: layer.restored })
+    let path = layer.path();
+    // pip keeps only what the index allows by its headers, which may be nothing.
+    let filled = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
+    Ok(PipCache { path, filled })
 }
 
 fn install(
@@ -131,7 +134,7 @@ fn install(
     exporter: Option<&Exporter>,
     pip: &Pip<'_>,
 ) -> libcnb::Result<(), Failure> {
-    if pip.cache.restored {
+    if pip.cache.filled {
         step("Using cached downloads of pip");
     }
     let list = tempfile::NamedTempFile::new()
@@ -156,7 +159,7 @@ fn install(
 
 struct PipCache {
     path: PathBuf,
-    restored: bool,
+    filled: bool,
 }
 
 /// pip, at work on the environment.

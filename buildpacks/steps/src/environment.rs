@@ -1,12 +1,23 @@
 //! The variables of a build: those of the process, then the user's, which come as files.
 
+use std::path::Path;
+
 use libcnb::{Env, Platform, generic::GenericPlatform};
+
+/// The image's certificate authorities, the installation's own among them.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// What tools get: the process's environment and the user's build variables over it.
 pub fn environment(platform: &GenericPlatform) -> Env {
     let mut env = Env::from_current();
     for (name, value) in platform.env() {
         env.insert(name, value);
+    }
+    // Node and uv bring lists of their own, in which a company's authority is missing.
+    for name in ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"] {
+        if !env.contains_key(name) && Path::new(AUTHORITIES).is_file() {
+            env.insert(name, AUTHORITIES);
+        }
     }
     env
 }

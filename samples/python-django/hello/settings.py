@@ -11,6 +11,7 @@ SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(50)
 # The platform's proxy passes on only requests for this app's own names.
 ALLOWED_HOSTS = ["*"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+TIME_ZONE = "UTC"
 ROOT_URLCONF = "hello.urls"
 WSGI_APPLICATION = "hello.wsgi.application"
 INSTALLED_APPS = ["django.contrib.staticfiles"]
