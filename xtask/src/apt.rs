@@ -2,11 +2,11 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::geteuid;
 
 use crate::{paths, process, progress::Step};
@@ -102,14 +102,36 @@ pub(crate) struct Mirror {
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Finds the mirror of `suite` among apt's sources, in the one-line form and in deb822.
-pub(crate) fn mirror(suite: &str) -> Result<Mirror> {
-    let mut files = vec![Path::new("/etc/apt/sources.list").to_owned()];
+/// This host's files of sources that name `suite`, its updates or its security fixes: name and text.
+pub(crate) fn sources(suite: &str) -> Result<Vec<(String, String)>> {
+    let suites = [suite.to_owned(), format!("{suite}-updates"), format!("{suite}-security")];
+    let read = files().into_iter().filter_map(|file| {
+        let text = fs::read_to_string(&file).ok()?;
+        let deb822 = file.extension()? == "sources";
+        let find = if deb822 { in_deb822 } else { in_one_line };
+        let named = suites.iter().any(|suite| find(&text, suite).is_some());
+        // apt reads no other names.
+        let name = format!("{}.{}", file.file_stem()?.display(), if deb822 { "sources" } else { "list" });
+        named.then_some((name, text))
+    });
+    let found: Vec<_> = read.collect();
+    ensure!(!found.is_empty(), "apt's sources name no mirror of Debian {suite}");
+    Ok(found)
+}
+
+fn files() -> Vec<PathBuf> {
+    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
     if let Ok(entries) = fs::read_dir("/etc/apt/sources.list.d") {
         files.extend(entries.flatten().map(|entry| entry.path()));
     }
+    files.retain(|file| file.extension().is_some_and(|kind| kind == "list" || kind == "sources"));
     files.sort();
     files
+}
+
+/// Finds the mirror of `suite` among apt's sources, in the one-line form and in deb822.
+pub(crate) fn mirror(suite: &str) -> Result<Mirror> {
+    files()
         .iter()
         .filter_map(|file| Some((file.extension()? == "sources", fs::read_to_string(file).ok()?)))
         .find_map(|(deb822, text)| if deb822 { in_deb822(&text, suite) } else { in_one_line(&text, suite) })

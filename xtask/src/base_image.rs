@@ -23,7 +23,8 @@ use crate::{
 pub(crate) const IMAGE: &str = "paastech/base:12";
 /// Not `paastech.*`: images inherit labels, and those are refused in a tenant's image.
 const KEY_LABEL: &str = "io.paastech.base-key";
-const SUITE: &str = "bookworm";
+/// The Debian release of all our images.
+pub(crate) const SUITE: &str = "bookworm";
 const PACKAGES: &str = "ca-certificates,python3";
 const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Counts changes to the recipe below.

@@ -52,6 +52,19 @@ impl Engine {
         self.call(Method::GET, path, http::empty()).await
     }
 
+    /// One call of its API whose answer comes in lines; the path has no version.
+    pub(crate) async fn stream(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+        told: impl FnMut(&str),
+    ) -> Result<()> {
+        let request = http::request(method, &format!("/v{}{path}", self.api));
+        let request = request.header(CONTENT_TYPE, "application/x-tar").body(body)?;
+        Server::Unix(self.socket.clone()).stream(request, told).await
+    }
+
     /// One call of its API; the path has no version.
     pub(crate) async fn call(&self, method: Method, path: &str, body: Body) -> Result<Answer> {
         let request = http::request(method, &format!("/v{}{path}", self.api));

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header::HOST};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
@@ -10,6 +10,8 @@ use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::interrupt;
 
 /// How long a server may take until its answer begins.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -67,6 +69,26 @@ impl Server {
         };
         let answer = tokio::time::timeout(PATIENCE, exchange).await;
         answer.with_context(|| format!("no answer to {head}"))?.with_context(|| head)
+    }
+
+    /// Sends a request and hands the lines of its answer to `told` as they come, however long that takes.
+    pub(crate) async fn stream(&self, request: Request<Body>, mut told: impl FnMut(&str)) -> Result<()> {
+        let head = format!("{} {}", request.method(), request.uri().path());
+        let response = self.send(request).await.with_context(|| head.clone())?;
+        let status = response.status();
+        let (mut body, mut rest) = (response.into_body(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            interrupt::check()?;
+            rest.extend_from_slice(&frame?.into_data().unwrap_or_default());
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                told(String::from_utf8_lossy(&line).trim());
+            }
+        }
+        let rest = String::from_utf8_lossy(&rest);
+        told(rest.trim());
+        ensure!(status.is_success(), "{head}: {status}: {rest}");
+        Ok(())
     }
 
     async fn send(&self, request: Request<Body>) -> Result<http::Response<Incoming>> {

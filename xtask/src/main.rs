@@ -5,6 +5,7 @@ mod apt;
 mod base_image;
 mod bench;
 mod build_memory;
+mod builder;
 mod daemon;
 mod engine;
 mod firewall;
@@ -50,6 +51,8 @@ enum Command {
     Engine,
     /// Makes the image paastech/base:12 from Debian's packages unless the engine has it (root)
     BaseImage,
+    /// Makes the images that build and run apps pushed without a Dockerfile, unless the engine has them
+    Builder,
     /// Brings PaaSTech up on this machine and deploys samples/hello by a real git push
     Up(up::Options),
     /// Stops the PaaSTech that `up` left running, and removes its apps when asked
@@ -84,6 +87,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("engine {} answers at {}", engine.version, engine.socket.display());
         }
         Command::BaseImage => base_image::ensure(&engine::ensure().await?).await?,
+        Command::Builder => builder::ensure(&engine::ensure().await?).await?,
         Command::Up(options) => up::run(options).await?,
         Command::Down(options) => up::down(options).await?,
         Command::Test(options) => test::run(options).await?,

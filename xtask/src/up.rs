@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 
 use crate::{
     account::{self, Account},
-    apt, base_image, build_memory,
+    apt, build_memory, builder,
     daemon::Daemon,
     engine::{self, Engine},
     firewall, interrupt,
@@ -65,7 +65,7 @@ pub(crate) struct DownOptions {
 pub(crate) async fn run(options: Options) -> Result<()> {
     apt::ensure(&["git", "openssh-client"], "pushing the sample").await?;
     let engine = engine::ensure().await?;
-    base_image::ensure(&engine).await?;
+    builder::ensure(&engine).await?;
     let layout = Layout::new(options.data.clone())?;
     let built = install::build(options.release).await?;
     // Whatever an earlier run left holds the ports.

@@ -3,7 +3,7 @@
 /// The longest that is looked at.
 const LONGEST: usize = 512;
 
-/// `index.docker.io/library/debian` and `debian:latest` are one image; so are an id and itself. `None`: no reference.
+/// `index.docker.io/library/debian` and `debian:latest` are one image; so are an id with its algorithm and without. `None`: no reference.
 pub(crate) fn normal(text: &str) -> Option<String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"./:@_-".contains(&byte);
     if text.is_empty() || text.len() > LONGEST || !text.bytes().all(fits) {
@@ -12,17 +12,14 @@ pub(crate) fn normal(text: &str) -> Option<String> {
     if text.split('/').any(|part| part.is_empty() || part.bytes().all(|byte| byte == b'.')) {
         return None;
     }
-    if is_id(text) {
-        return Some(text.to_owned());
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    if digits.len() == 64 && digits.bytes().all(is_lower_hex) {
+        return Some(format!("sha256:{digits}"));
     }
     let hub = text.strip_prefix("index.docker.io/").or_else(|| text.strip_prefix("docker.io/"));
     let name = hub.map_or(text, |rest| rest.strip_prefix("library/").unwrap_or(rest));
     let last = name.rsplit('/').next().unwrap_or(name);
     Some(if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") })
-}
-
-fn is_id(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(is_lower_hex))
 }
 
 /// One digit of a digest.
@@ -45,6 +42,7 @@ mod tests {
         assert_eq!(normal("localhost:5000/a/b").as_deref(), Some("localhost:5000/a/b:latest"));
         let id = format!("sha256:{}", "0f".repeat(32));
         assert_eq!(normal(&id), Some(id.clone()));
+        assert_eq!(normal(&"0f".repeat(32)), Some(id));
     }
 
     #[test]

@@ -27,8 +27,8 @@ pub mod names {
     pub const PROJECT: &str = "paastech.project";
     /// The release's id.
     pub const RELEASE: &str = "paastech.release";
-    /// The operation's id, on what lives as long as one operation.
-    pub const OPERATION: &str = "paastech.operation";
+    /// The build's id, on what lives as long as one build.
+    pub const BUILD: &str = "paastech.build";
     /// The release's number within its project.
     pub const SEQ: &str = "paastech.seq";
     /// Which process type the container runs.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use paastech_types::{OperationId, ProjectId, ReleaseId};
+use paastech_types::{BuildId, ProjectId, ReleaseId};
 
 use crate::{LabelError, LabelKey, names};
 
@@ -19,10 +19,25 @@ pub enum ObjectKind {
     Gate,
     /// A container that is never started and only gives access to a volume.
     Holder,
+    /// The bridge that builds are on.
+    BuildNetwork,
+    /// A container or volume of one build.
+    Build,
+    /// A volume with what one build of a project leaves for the next.
+    Cache,
 }
 
 impl ObjectKind {
-    const ALL: [Self; 5] = [Self::App, Self::Network, Self::Probe, Self::Gate, Self::Holder];
+    const ALL: [Self; 8] = [
+        Self::App,
+        Self::Network,
+        Self::Probe,
+        Self::Gate,
+        Self::Holder,
+        Self::BuildNetwork,
+        Self::Build,
+        Self::Cache,
+    ];
 
     /// The label's value.
     #[must_use]
@@ -33,6 +48,9 @@ impl ObjectKind {
             Self::Probe => "probe",
             Self::Gate => "gate",
             Self::Holder => "holder",
+            Self::BuildNetwork => "build-network",
+            Self::Build => "build",
+            Self::Cache => "cache",
         }
     }
 }
@@ -48,14 +66,14 @@ pub struct ObjectLabels {
     pub project: Option<ProjectId>,
     /// The release it belongs to.
     pub release: Option<ReleaseId>,
-    /// The operation it belongs to.
-    pub operation: Option<OperationId>,
+    /// The build it belongs to.
+    pub build: Option<BuildId>,
 }
 
 impl ObjectLabels {
     /// The labels of something that all projects share.
     pub fn shared(instance: impl Into<String>, kind: ObjectKind) -> Self {
-        Self { instance: instance.into(), kind, project: None, release: None, operation: None }
+        Self { instance: instance.into(), kind, project: None, release: None, build: None }
     }
 
     /// The labels, signed.
@@ -71,8 +89,8 @@ impl ObjectLabels {
         if let Some(release) = self.release {
             put(names::RELEASE, release.to_string());
         }
-        if let Some(operation) = self.operation {
-            put(names::OPERATION, operation.to_string());
+        if let Some(build) = self.build {
+            put(names::BUILD, build.to_string());
         }
         key.sign(&mut labels);
         labels
@@ -93,7 +111,7 @@ impl ObjectLabels {
             kind: kind(&labels)?,
             project: optional(&labels, names::PROJECT)?,
             release: optional(&labels, names::RELEASE)?,
-            operation: optional(&labels, names::OPERATION)?,
+            build: optional(&labels, names::BUILD)?,
         })
     }
 }

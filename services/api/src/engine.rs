@@ -11,6 +11,7 @@ pub(crate) mod dockerfile;
 mod fences;
 pub(crate) mod follow;
 mod halt;
+mod inputs;
 pub(crate) mod log;
 pub(crate) mod nightly;
 mod ref_scan;

@@ -1,6 +1,7 @@
 //! The HTTP API: routes, and the layers around them.
 
 mod accounts;
+mod cache;
 mod conditional;
 mod deployments;
 mod docs;
@@ -58,6 +59,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(releases::list))
         .routes(routes!(releases::read))
         .routes(routes!(power::stop))
+        .routes(routes!(cache::clear))
         .routes(routes!(power::start))
         .routes(routes!(runtime::status))
         .routes(routes!(runtime::logs))

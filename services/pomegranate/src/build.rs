@@ -1,13 +1,20 @@
 //! Builds: jobs that outlive the calls that start and follow them.
 
 mod add;
+pub(crate) mod buildpack;
 mod context;
+mod dockerfile;
+mod end;
 mod image;
 mod job;
 mod log;
+mod manifest;
+mod plan;
 mod progress;
 mod registry;
 mod run;
 
 pub(crate) use job::Job;
-pub(crate) use registry::{Builds, Order};
+pub use manifest::Manifest;
+pub(crate) use manifest::build_variables;
+pub(crate) use registry::{Builds, Order, Wish};

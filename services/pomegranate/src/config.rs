@@ -1,6 +1,7 @@
 //! Configuration.
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
@@ -63,6 +64,30 @@ pub struct BuildConfig {
     pub source_bytes: u64,
     /// Builds at a time; the others wait.
     pub concurrency: usize,
+    /// Builds with buildpacks.
+    pub buildpacks: BuildpackConfig,
+}
+
+/// Builds with buildpacks: their images, and what each may use.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BuildpackConfig {
+    /// The builder of repositories that name none.
+    pub builder: String,
+    /// The image with upstream's lifecycle, for the phases that the engine trusts.
+    pub lifecycle: String,
+    /// Other builders that a repository may name; a name that ends in * means all that begin so.
+    pub builders: Vec<String>,
+    /// Variables of every build, such as the address of a package index.
+    pub env: BTreeMap<String, String>,
+    /// Memory of one phase, in MiB, without swap.
+    pub memory_mib: u32,
+    /// Thousandths of a core.
+    pub cpu_millis: u32,
+    /// Processes and threads.
+    pub pids: u32,
+    /// What a build may write, in MiB; a project's cache beyond it is dropped.
+    pub disk_mib: u64,
 }
 
 /// The proxy that `ConfirmRelease` and `RemoveRelease` ask; without addresses they only look at the containers.
@@ -102,6 +127,34 @@ impl Default for LimitsConfig {
 
 impl Default for BuildConfig {
     fn default() -> Self {
-        Self { timeout_seconds: 900, log_bytes: 10 << 20, source_bytes: 512 << 20, concurrency: 2 }
+        Self {
+            timeout_seconds: 900,
+            log_bytes: 10 << 20,
+            source_bytes: 512 << 20,
+            concurrency: 2,
+            buildpacks: BuildpackConfig::default(),
+        }
+    }
+}
+
+impl Default for BuildpackConfig {
+    fn default() -> Self {
+        let builders = [
+            "paketobuildpacks/builder*",
+            "docker.io/paketobuildpacks/builder*",
+            "heroku/builder*",
+            "docker.io/heroku/builder*",
+            "gcr.io/buildpacks/builder*",
+        ];
+        Self {
+            builder: "paastech/builder:12".to_owned(),
+            lifecycle: "paastech/lifecycle:12".to_owned(),
+            builders: builders.map(str::to_owned).to_vec(),
+            env: BTreeMap::new(),
+            memory_mib: 2048,
+            cpu_millis: 2000,
+            pids: 2048,
+            disk_mib: 4096,
+        }
     }
 }

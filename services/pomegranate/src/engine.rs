@@ -1,6 +1,9 @@
 //! The connection to the container engine, and what of it is ours.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use bollard::{
     Docker,
@@ -59,6 +62,11 @@ impl Engine {
         Self { socket, docker: OnceCell::new(), instance, key, prefix, making: Mutex::new(()) }
     }
 
+    /// The engine's Unix socket.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// The client, speaking a version that the engine knows.
     pub(crate) async fn docker(&self) -> Result<&Docker, Error> {
         self.docker
@@ -92,24 +100,33 @@ impl Engine {
         format!("{}/{project}", self.prefix)
     }
 
-    /// Makes the bridge: its containers reach the world and the host reaches them, but not they each other.
+    /// Makes the bridge that builds are on, and says its name.
+    pub(crate) async fn ensure_build_network(&self) -> Result<String, Error> {
+        let name = format!("{}-b", self.prefix);
+        self.ensure_bridge(&name, ObjectKind::BuildNetwork).await?;
+        Ok(name)
+    }
+
+    /// Makes the bridge that apps are on.
     pub(crate) async fn ensure_network(&self) -> Result<(), Error> {
+        self.ensure_bridge(&self.network(), ObjectKind::Network).await
+    }
+
+    /// Makes a bridge: its containers reach the world and the host reaches them, but not they each other.
+    async fn ensure_bridge(&self, name: &str, kind: ObjectKind) -> Result<(), Error> {
         let _one = self.making.lock().await;
         let docker = self.docker().await?;
-        let name = self.network();
-        match docker.inspect_network(&name, None).await {
-            Ok(found) => return self.own_object(found.labels.as_ref(), ObjectKind::Network, &name),
+        match docker.inspect_network(name, None).await {
+            Ok(found) => return self.own_object(found.labels.as_ref(), kind, name),
             Err(error) if is_absent(&error) => {}
             Err(error) => return Err(error.into()),
         }
-        let labels = ObjectLabels::shared(&self.instance, ObjectKind::Network).to_labels(&self.key);
-        let options = [
-            ("com.docker.network.bridge.name", name.as_str()),
-            ("com.docker.network.bridge.enable_icc", "false"),
-        ];
+        let labels = ObjectLabels::shared(&self.instance, kind).to_labels(&self.key);
+        let options =
+            [("com.docker.network.bridge.name", name), ("com.docker.network.bridge.enable_icc", "false")];
         docker
             .create_network(NetworkCreateRequest {
-                name: name.clone(),
+                name: name.to_owned(),
                 driver: Some("bridge".to_owned()),
                 options: Some(options.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
                 labels: Some(labels.into_iter().collect()),

@@ -32,6 +32,9 @@ pub(crate) enum Error {
     /// Not now: worth another try.
     #[error("{0}")]
     NotYet(String),
+    /// Something of ours is not as it must be.
+    #[error("{0}")]
+    Broken(String),
     /// The engine failed or does not answer.
     #[error("the container engine: {0}")]
     Engine(#[from] EngineError),
@@ -51,7 +54,7 @@ impl Error {
             Self::Exhausted(_) => Kind::Exhausted,
             Self::NotYet(_) => Kind::Unavailable,
             Self::Engine(error) if is_away(error) => Kind::Unavailable,
-            Self::Engine(_) => Kind::Internal,
+            Self::Broken(_) | Self::Engine(_) => Kind::Internal,
             Self::State(error) if error.kind() == io::ErrorKind::StorageFull => Kind::Exhausted,
             Self::State(_) => Kind::Internal,
         }

@@ -5,6 +5,7 @@
 mod build;
 mod config;
 mod confirm;
+mod disk;
 mod engine;
 mod error;
 mod fence;
@@ -19,14 +20,18 @@ mod stats;
 mod status;
 mod volume;
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, ensure};
 use paastech_labels::LabelKey;
 use paastech_proto::pomegranate::pomegranate_server::PomegranateServer;
 use paastech_runtime::Clock;
 
-pub use config::{BuildConfig, Config, LimitsConfig, ProxyConfig};
+pub use build::Manifest;
+pub use config::{BuildConfig, BuildpackConfig, Config, LimitsConfig, ProxyConfig};
 pub use service::Handler;
 
 use crate::{build::Builds, engine::Engine, fence::Fences, source::Sources};
@@ -43,6 +48,17 @@ impl Service {
     pub fn server(&self) -> PomegranateServer<Handler> {
         PomegranateServer::new(self.handler.clone())
     }
+}
+
+/// An empty folder for the sockets of engine gates: those of an earlier process serve nobody.
+fn gates(state_dir: &Path) -> std::io::Result<PathBuf> {
+    let dir = state_dir.join("gates");
+    match std::fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::create_dir_all(&dir)?;
+    dir.canonicalize()
 }
 
 /// Opens the state folder and clears what an interrupted process left. The engine need not be up yet.
@@ -64,6 +80,7 @@ pub async fn build(config: Config, key: LabelKey) -> anyhow::Result<Service> {
         tracing::warn!(%error, "the engine does not answer yet");
     }
     let sources = Arc::new(sources);
-    let builds = Builds::new(Arc::clone(&engine), Arc::clone(&sources), Clock::system(), &config);
+    let gates = gates(&config.state_dir).with_context(state)?;
+    let builds = Builds::new(Arc::clone(&engine), Arc::clone(&sources), Clock::system(), &config, gates);
     Ok(Service { handler: Handler::new(config, engine, fences, sources, builds) })
 }

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use crate::{
-    build::{Builds, Job, Order},
+    build::{Builds, Job, Order, Wish, build_variables, buildpack::workspace},
     config::Config,
     confirm,
     engine::{Engine, Owned},
@@ -106,7 +106,7 @@ impl State {
         let scope = request::scope(request.scope)?;
         let id: BuildId = request::id(&request.build_id, "build_id")?;
         let source: Uuid = request::id(&request.source_id, "source_id")?;
-        let dockerfile = dockerfile(request.method)?;
+        let (wish, env) = wish(request.method)?;
         self.fences.check(scope)?;
         if self.builds.get(scope.project, id).is_some() {
             return Ok(());
@@ -120,7 +120,8 @@ impl State {
             id,
             project: scope.project,
             source: (source, path),
-            dockerfile,
+            wish,
+            env,
             timeout: Duration::from_secs(seconds.into()),
             no_cache: request.no_cache,
         });
@@ -230,6 +231,12 @@ impl State {
         Ok(self.sources.remove_project(scope.project)?)
     }
 
+    async fn clear_cache(&self, request: proto::ClearCacheRequest) -> Result<(), Error> {
+        let scope = request::scope(request.scope)?;
+        let _turn = self.fences.enter(scope).await?;
+        workspace::clear_caches(&self.engine, scope.project).await
+    }
+
     async fn delete_image(&self, request: proto::DeleteImageRequest) -> Result<(), Error> {
         let scope = request::scope(request.scope)?;
         let _turn = self.fences.enter(scope).await?;
@@ -287,12 +294,21 @@ fn release_of(project: &str, release: &str) -> Result<(ProjectId, ReleaseId), Er
     Ok((request::project(project)?, request::id(release, "release_id")?))
 }
 
+/// How to build, and with which variables.
+fn wish(method: Option<Method>) -> Result<(Wish, Vec<(String, String)>), Error> {
+    match method {
+        Some(Method::Dockerfile(build)) => Ok((Wish::Dockerfile(dockerfile(build.path)?), Vec::new())),
+        Some(Method::Source(build)) => {
+            let variables = build.variables.into_iter().map(|variable| (variable.name, variable.value));
+            let wish = Wish::Source { dockerfile_refusal: build.dockerfile_refusal };
+            Ok((wish, build_variables(variables)?))
+        }
+        None => Err(Error::Invalid("method: missing".to_owned())),
+    }
+}
+
 /// A path inside the source, as it stands in the tar.
-fn dockerfile(method: Option<Method>) -> Result<String, Error> {
-    let Some(Method::Dockerfile(build)) = method else {
-        return Err(Error::Invalid("method: missing".to_owned()));
-    };
-    let path = build.path;
+fn dockerfile(path: String) -> Result<String, Error> {
     if path.is_empty() {
         return Ok("Dockerfile".to_owned());
     }
@@ -390,6 +406,14 @@ impl Pomegranate for Handler {
     ) -> Answer<proto::RemoveProjectResponse> {
         self.0.remove_project(request.into_inner()).await?;
         Ok(Response::new(proto::RemoveProjectResponse {}))
+    }
+
+    async fn clear_cache(
+        &self,
+        request: Request<proto::ClearCacheRequest>,
+    ) -> Answer<proto::ClearCacheResponse> {
+        self.0.clear_cache(request.into_inner()).await?;
+        Ok(Response::new(proto::ClearCacheResponse {}))
     }
 
     async fn delete_image(

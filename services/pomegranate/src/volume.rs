@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
+    build::buildpack::workspace,
     engine::Engine,
     error::{Error, has_status, is_absent},
 };
@@ -114,9 +115,10 @@ pub(crate) async fn turn_gate(
     outcome
 }
 
-/// Removes what no longer serves: holders, and volumes of older probes.
+/// Removes what no longer serves: holders, what builds left, and volumes of older probes.
 pub(crate) async fn sweep(engine: &Engine) -> Result<(), Error> {
     sweep_holders(engine).await?;
+    workspace::remove(engine, None).await?;
     sweep_probes(engine).await
 }
 

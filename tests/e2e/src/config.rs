@@ -121,16 +121,21 @@ fn api_settings(place: &Place) -> Table {
         dockerfile = "all"
         wait_seconds = 2
     };
+    let (deadline, build) = if place.roomy { (1200, 600) } else { (120, 60) };
     let engine = toml! {
-        operation_deadline_seconds = 120
-        build_timeout_seconds = 60
         confirm_timeout_seconds = 15
         drain_seconds = 1
         stop_grace_seconds = 1
         ref_scan_seconds = 2
     };
     table
-        .with("engine", engine.with("ready_timeout_seconds", READY_SECONDS))
+        .with(
+            "engine",
+            engine
+                .with("operation_deadline_seconds", deadline)
+                .with("build_timeout_seconds", build)
+                .with("ready_timeout_seconds", if place.roomy { 60 } else { READY_SECONDS }),
+        )
         .with("listen", place.ports.api.to_string())
         .with("git", git)
         .with("quotas", Table::new().with("max_push_bytes", MAX_PUSH_BYTES))
@@ -191,6 +196,6 @@ pub(crate) fn pomegranate(place: &Place) -> Table {
 fn pomegranate_settings(place: &Place) -> Table {
     Table::new()
         .with("socket", text(&place.engine_socket))
-        .with("limits", Table::new().with("memory_mib", APP_MEMORY_MIB))
+        .with("limits", Table::new().with("memory_mib", if place.roomy { 512 } else { APP_MEMORY_MIB }))
         .with("build", Table::new().with("log_bytes", i64::try_from(BUILD_LOG_KIB << 10).expect("small")))
 }

@@ -42,11 +42,14 @@ pub(crate) struct Setup {
     pub(crate) dead_engine: bool,
     /// The rules that keep apps off this host are loaded.
     pub(crate) firewall: bool,
+    /// Apps have the memory, and builds the time, that the samples need.
+    pub(crate) roomy: bool,
 }
 
 impl Setup {
     /// Nothing.
-    pub(crate) const PLAIN: Self = Self { disk_mib: 0, min_free_mib: 0, dead_engine: false, firewall: false };
+    pub(crate) const PLAIN: Self =
+        Self { disk_mib: 0, min_free_mib: 0, dead_engine: false, firewall: false, roomy: false };
 }
 
 /// Where an installation is.
@@ -56,6 +59,7 @@ pub(crate) struct Place {
     pub(crate) engine_socket: PathBuf,
     pub(crate) instance: String,
     pub(crate) min_free_mib: u32,
+    pub(crate) roomy: bool,
 }
 
 impl Place {
@@ -112,6 +116,7 @@ impl Platform {
             data,
             instance,
             min_free_mib: setup.min_free_mib,
+            roomy: setup.roomy,
         };
         let mut platform = Self {
             shape,

@@ -1,6 +1,7 @@
 //! What is tried, and in which shapes.
 
 mod apps;
+mod buildpacks;
 mod builds;
 mod cli;
 mod crashes;
@@ -23,6 +24,7 @@ const SHARED: Option<Setup> = None;
 /// An installation to harm.
 const OWN: Option<Setup> = Some(Setup::PLAIN);
 const ON_A_SMALL_DISK: Option<Setup> = Some(Setup { disk_mib: 96, min_free_mib: 32, ..Setup::PLAIN });
+const WITH_ROOM: Option<Setup> = Some(Setup { roomy: true, ..Setup::PLAIN });
 const WITHOUT_ENGINE: Option<Setup> = Some(Setup { dead_engine: true, ..Setup::PLAIN });
 const BEHIND_THE_FIREWALL: Option<Setup> = Some(Setup { firewall: true, ..Setup::PLAIN });
 
@@ -60,12 +62,24 @@ pub(crate) fn all() -> Vec<Scenario> {
         ];
         EVERY, SHARED, builds: [a_build_that_fails_rejects_the_push];
         BOTH, SHARED, builds: [
-            a_source_without_a_dockerfile_is_refused,
             a_build_that_hangs_is_cancelled_from_the_command_line,
             a_flood_of_lines_is_bounded,
             a_line_without_end_is_cut,
             terminal_escapes_do_not_reach_the_pusher,
             an_image_that_labels_itself_into_routes_is_refused,
+        ];
+        BOTH, WITH_ROOM, buildpacks: [a_static_site, a_flask_app];
+        EMBEDDED, WITH_ROOM, buildpacks: [
+            a_django_app,
+            an_express_app,
+            a_site_that_vite_builds,
+            a_go_program,
+            a_rust_program,
+            a_procfile,
+        ];
+        BOTH, SHARED, buildpacks: [
+            what_no_buildpack_knows_is_refused_with_the_way_out,
+            a_malformed_manifest_is_refused_by_line_and_field,
         ];
         EVERY, SHARED, apps: [an_app_that_never_listens_leaves_the_old_release];
         BOTH, SHARED, apps: [

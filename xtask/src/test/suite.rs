@@ -75,13 +75,13 @@ impl Suite {
         Ok(self.postgres.as_ref().map(Postgres::url).unwrap_or_default())
     }
 
-    /// An engine with the base image; every use of it is through here, so that what was there before is known.
+    /// An engine with the images that builds need; every use of it is through here, so that what was there before is known.
     pub(crate) async fn engine(&mut self) -> Result<Engine> {
         let engine = engine::ensure().await?;
         if self.installations_before.is_none() {
             self.installations_before = Some(leftovers::installations(&engine).await?);
         }
-        crate::base_image::ensure(&engine).await?;
+        crate::builder::ensure(&engine).await?;
         Ok(engine)
     }
 

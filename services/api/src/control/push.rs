@@ -19,7 +19,7 @@ use tonic::{Status, Streaming};
 use super::{ControlService, parse, refuse};
 use crate::{
     auth::permission::Permission,
-    engine::{self, Input, NewOperation, dockerfile, source},
+    engine::{self, Input, NewOperation, source},
     store::{desired, operation, push},
 };
 
@@ -65,10 +65,6 @@ pub(super) async fn open(
     if let Some(known) = push::get(&mut tx, id).await.map_err(|error| refuse(&error))? {
         return reopen(&known, &project);
     }
-    let project_id = project.id().map_err(|error| refuse(&error))?;
-    let refused = dockerfile::refusal(&service.engine, &mut tx, project_id, Some(account))
-        .await
-        .map_err(|error| refuse(&error))?;
     drop(tx);
     let wish = wish(&project.deploy_branch, &request.updates)?;
     match wish {
@@ -78,9 +74,6 @@ pub(super) async fn open(
             Ok(OpenPushResponse { action: PushAction::Store.into(), lines, build_commit: String::new() })
         }
         Wish::Build(commit, mut lines) => {
-            if let Some(why) = refused {
-                return Ok(rejected(why));
-            }
             match record(service, id, account, &request, Some(&commit)).await? {
                 Recorded::Busy(text) => Ok(rejected(text)),
                 Recorded::Open(operation) => {

@@ -7,15 +7,14 @@ use std::{
 };
 
 use paastech_proto::pomegranate::{
-    BuildOutcome, CancelBuildRequest, DockerfileBuild, FollowBuildRequest, Image, ListRequest,
-    StartBuildRequest, follow_build_response::Event, start_build_request::Method,
+    BuildOutcome, CancelBuildRequest, FollowBuildRequest, Image, ListRequest, SourceBuild, StartBuildRequest,
+    follow_build_response::Event, start_build_request::Method,
 };
 use paastech_types::{ImageRowId, PushId};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use super::{
-    dockerfile,
+    dockerfile, inputs,
     step::{Context, Next, Stop, fail, is_absent},
     submit::Input,
 };
@@ -81,11 +80,6 @@ impl Drop for Following {
     }
 }
 
-/// What makes two builds of a project the same: the tree and how it is built.
-pub(crate) fn key(tree: &str) -> String {
-    hex::encode(Sha256::digest(format!("dockerfile\n{tree}")))
-}
-
 /// A step of a pushed build.
 pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
     let Input::Build { push, commit, tree } = input(context)? else {
@@ -97,8 +91,9 @@ pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
     }
     match context.row.step.as_str() {
         "start" => {
+            let key = inputs::key(context, &tree).await?;
             let mut tx = context.engine.db.read().await?;
-            let known = image::find(&mut tx, context.project, &key(&tree)).await?;
+            let known = image::find(&mut tx, context.project, &key).await?;
             drop(tx);
             if let Some(known) = known
                 && is_held(context, &known.reference).await?
@@ -147,14 +142,16 @@ pub(crate) fn input(context: &Context<'_>) -> Result<Input, Stop> {
     context.row.input().map_err(|_| fail("internal", "the operation cannot be read"))
 }
 
-/// Refuses what its author may not build.
-pub(crate) async fn check_allowed(context: &Context<'_>) -> Result<(), Stop> {
+/// How to build: as the source says, within what its author may.
+async fn method(context: &Context<'_>) -> Result<Method, Stop> {
     let by = context.row.created_by()?;
     let mut tx = context.engine.db.read().await?;
-    match dockerfile::refusal(context.engine, &mut tx, context.project, by).await? {
-        Some(why) => Err(fail("forbidden", why)),
-        None => Ok(()),
-    }
+    let refusal = dockerfile::refusal(context.engine, &mut tx, context.project, by).await?;
+    drop(tx);
+    Ok(Method::Source(SourceBuild {
+        dockerfile_refusal: refusal.unwrap_or_default(),
+        variables: inputs::variables(context).await?,
+    }))
 }
 
 /// Why a build did not start.
@@ -165,13 +162,13 @@ pub(crate) enum Start {
 
 /// Starts the build of the source that has the operation's id. A repeat finds the one that runs.
 pub(crate) async fn start(context: &mut Context<'_>) -> Result<(), Start> {
-    check_allowed(context).await.map_err(Start::Stop)?;
+    let method = method(context).await.map_err(Start::Stop)?;
     let scope = context.scope().await.map_err(Start::Stop)?;
     let request = StartBuildRequest {
         scope,
         build_id: context.row.id.clone(),
         source_id: context.row.id.clone(),
-        method: Some(Method::Dockerfile(DockerfileBuild::default())),
+        method: Some(method),
         timeout_seconds: context.engine.config.build_timeout_seconds,
         no_cache: false,
     };
@@ -239,18 +236,25 @@ pub(crate) async fn record(
     commit: &str,
     tree: &str,
 ) -> Result<(), Stop> {
+    let processes = built.processes.iter();
     let processes: Vec<_> =
-        built.processes.iter().map(|p| json!({ "name": p.name, "command": p.command })).collect();
+        processes.map(|p| json!({ "name": p.name, "command": p.command, "declared": p.declared })).collect();
+    let buildpacks: Vec<_> =
+        built.buildpacks.iter().map(|pack| json!({ "id": pack.id, "version": pack.version })).collect();
+    let key = inputs::key(context, tree).await?;
     let mut tx = context.engine.db.begin().await?;
     let new = image::New {
         id: ImageRowId::new(),
         project_id: context.project,
-        build_key: &key(tree),
+        build_key: &key,
         reference: &built.reference,
         engine_id: &built.id,
         size_bytes: i64::try_from(built.size_bytes).unwrap_or(i64::MAX),
         port: i64::from(built.port),
         processes: &json!(processes).to_string(),
+        buildpacks: &json!(buildpacks).to_string(),
+        builder: &built.builder,
+        health_path: &built.health_path,
         commit_oid: commit,
         tree_oid: tree,
         now: context.engine.clock.now_ms(),

@@ -10,7 +10,7 @@ use paastech_types::{ProjectId, ReleaseId};
 
 use super::{
     build::{self, Start},
-    halt, rollout, source,
+    halt, inputs, rollout, source,
     step::{Context, Next, Stop, fail},
     submit::Input,
 };
@@ -61,14 +61,10 @@ async fn commit_and_tree(context: &Context<'_>) -> Result<Option<(String, String
 
 async fn resolve(context: &mut Context<'_>) -> Result<Next, Stop> {
     let Some((_, tree)) = commit_and_tree(context).await? else { return Ok(Next::Go("release")) };
+    let key = inputs::key(context, &tree).await?;
     let mut tx = context.engine.db.read().await?;
-    let built = image::find(&mut tx, context.project, &build::key(&tree)).await?;
-    drop(tx);
-    if built.is_some() {
-        return Ok(Next::Go("release"));
-    }
-    build::check_allowed(context).await?;
-    Ok(Next::Go("source"))
+    let built = image::find(&mut tx, context.project, &key).await?;
+    Ok(Next::Go(if built.is_some() { "release" } else { "source" }))
 }
 
 /// Pipes the commit's tree from the git-controller to Pomegranate.
@@ -120,7 +116,7 @@ async fn recipe(
 ) -> Result<Made, Stop> {
     let recipe = match (input, from_commit) {
         (Input::DeployCommit { reason, .. }, Some((commit, tree))) => {
-            let image = image::find(tx, id, &build::key(&tree)).await?;
+            let image = image::newest_of_tree(tx, id, &tree).await?;
             let image = image.ok_or_else(|| Stop::Retry("the image is not recorded yet".to_owned()))?;
             let reason = if reason == "push" { "push" } else { "deployment" };
             Recipe {

@@ -49,7 +49,7 @@ pub(crate) async fn start(context: &mut Context<'_>) -> Result<Next, Stop> {
             .map(|v| Variable { name: v.name, value: v.value.expose().to_owned() })
             .collect(),
         port: u32::try_from(image.port).unwrap_or(0),
-        health_path: project.health_path.unwrap_or_default(),
+        health_path: project.health_path.unwrap_or(image.health_path),
         replicas: 1,
         limits: None,
         hosts: vec![format!("{}.user-app.{}", context.project, engine.domain)],

@@ -183,13 +183,14 @@ impl pomegranate_server::Pomegranate for Neighbours {
         *self.image_gone.lock().expect("image_gone") = false;
         let line = pomegranate::LogLine { seq: 1, at_ms: 1, text: "step 1".to_owned() };
         let failed = *self.build_fails.lock().expect("build_fails");
-        let process = pomegranate::Process { name: "web".to_owned(), command: Vec::new() };
+        let process = pomegranate::Process { name: "web".to_owned(), ..Default::default() };
         let image = pomegranate::Image {
             id: "sha256:1".to_owned(),
             reference: format!("pt-{}", self.count("start_build")),
             port: 80,
             processes: vec![process],
             size_bytes: 1,
+            ..pomegranate::Image::default()
         };
         let outcome = if failed { BuildOutcome::Failed } else { BuildOutcome::Succeeded };
         let result = pomegranate::BuildResult {
@@ -273,6 +274,12 @@ impl pomegranate_server::Pomegranate for Neighbours {
     ) -> Answer<pomegranate::RemoveProjectResponse> {
         self.note("remove_project")?;
         Ok(Response::new(pomegranate::RemoveProjectResponse {}))
+    }
+    async fn clear_cache(
+        &self,
+        _: Request<pomegranate::ClearCacheRequest>,
+    ) -> Answer<pomegranate::ClearCacheResponse> {
+        Ok(Response::new(pomegranate::ClearCacheResponse {}))
     }
     async fn delete_image(
         &self,

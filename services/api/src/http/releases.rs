@@ -1,7 +1,7 @@
 //! `/v1/projects/{project}/releases`.
 
 use axum::extract::State;
-use paastech_db::Tx;
+use paastech_db::{DbError, Tx};
 use paastech_types::{ProjectId, ReleaseId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Authorized, permission::need::Read},
-    store::release,
+    store::{image, release},
 };
 
 /// An image and a configuration; it never changes.
@@ -39,6 +39,51 @@ pub(crate) struct ReleaseView {
     deployed_at: Option<i64>,
     /// Whether it has the traffic now.
     active: bool,
+    /// What runs; in the answer for one release, not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<ImageView>,
+}
+
+/// What a build made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ImageView {
+    size_bytes: i64,
+    /// The port that the app must listen on.
+    port: i64,
+    processes: Vec<ProcessView>,
+    /// What built it, in their order; none for a Dockerfile.
+    buildpacks: Vec<BuildpackView>,
+    /// The builder image; absent for a Dockerfile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    builder: Option<String>,
+}
+
+/// A kind of process that the image can run; only `web` is run.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ProcessView {
+    name: String,
+    /// What it runs; empty when the image does not say.
+    declared: String,
+}
+
+/// A buildpack that took part.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct BuildpackView {
+    id: String,
+    version: String,
+}
+
+impl ImageView {
+    fn new(row: image::Row) -> Result<Self, Problem> {
+        let malformed = |_| DbError::Corrupt("image");
+        Ok(Self {
+            size_bytes: row.size_bytes,
+            port: row.port,
+            processes: serde_json::from_str(&row.processes).map_err(malformed)?,
+            buildpacks: serde_json::from_str(&row.buildpacks).map_err(malformed)?,
+            builder: Some(row.builder).filter(|builder| !builder.is_empty()),
+        })
+    }
 }
 
 impl ReleaseView {
@@ -55,6 +100,7 @@ impl ReleaseView {
             created_by: row.created_by,
             created_at: row.created_at,
             deployed_at: row.deployed_at,
+            image: None,
         }
     }
 }
@@ -103,7 +149,8 @@ pub(crate) async fn read(
     let (_, reference) = path.0;
     let mut tx = app.db.read().await?;
     let row = find(&mut tx, project.id, &reference).await?.ok_or_else(Problem::not_found)?;
-    Ok(Reply::ok(ReleaseView::new(row, project.active_release_id.0)))
+    let image = image::get(&mut tx, project.id, &row.image_id).await?.map(ImageView::new).transpose()?;
+    Ok(Reply::ok(ReleaseView { image, ..ReleaseView::new(row, project.active_release_id.0) }))
 }
 
 /// A project's release by its number or its id.

@@ -172,7 +172,7 @@ async fn what_a_stranger_may_not_push_they_may_not_deploy_either() {
             let operation = format!("/v1/operations/{}", refused["id"].as_str().unwrap());
             log(&ada, &format!("{operation}/log"), &[]).await;
             let ended = ada.get(&operation).await.expect(StatusCode::OK).await;
-            assert_eq!(ended["error"]["code"], "forbidden", "{ended}");
+            assert_eq!(ended["error"]["code"], "build_failed", "{ended}");
             let message = ended["error"]["message"].as_str().unwrap();
             assert!(message.contains("paastech accounts trust ada@example.org"), "{message}");
 

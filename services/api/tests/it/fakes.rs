@@ -32,6 +32,7 @@ pub(crate) struct Fakes {
     git_held: Arc<tokio::sync::RwLock<()>>,
     fence_moved: Arc<Mutex<bool>>,
     images_lost: Arc<Mutex<bool>>,
+    dockerfile_refusal: Arc<Mutex<String>>,
 }
 
 impl Fakes {
@@ -140,8 +141,14 @@ fn image() -> pomegranate::Image {
         id: "sha256:1".to_owned(),
         reference: "pt-1".to_owned(),
         size_bytes: 1,
-        processes: vec![pomegranate::Process { name: "web".to_owned(), command: Vec::new() }],
+        processes: vec![pomegranate::Process { name: "web".to_owned(), ..Default::default() }],
         port: 80,
+        buildpacks: vec![pomegranate::Buildpack {
+            id: "paastech/python".to_owned(),
+            version: "0.1.0".to_owned(),
+        }],
+        builder: "paastech/builder:12".to_owned(),
+        health_path: String::new(),
     }
 }
 
@@ -160,8 +167,12 @@ impl Pomegranate for Fakes {
     }
     async fn start_build(
         &self,
-        _: Request<pomegranate::StartBuildRequest>,
+        request: Request<pomegranate::StartBuildRequest>,
     ) -> Answer<pomegranate::StartBuildResponse> {
+        let method = request.into_inner().method;
+        if let Some(pomegranate::start_build_request::Method::Source(source)) = method {
+            *self.dockerfile_refusal.lock().unwrap() = source.dockerfile_refusal;
+        }
         done()
     }
     type FollowBuildStream = Answers<pomegranate::FollowBuildResponse>;
@@ -171,10 +182,13 @@ impl Pomegranate for Fakes {
     ) -> Answer<Self::FollowBuildStream> {
         use pomegranate::{BuildOutcome, follow_build_response::Event};
         let line = pomegranate::LogLine { seq: 1, at_ms: 1, text: "step 1".to_owned() };
+        // Every source here has a Dockerfile.
+        let refusal = self.dockerfile_refusal.lock().unwrap().clone();
+        let outcome = if refusal.is_empty() { BuildOutcome::Succeeded } else { BuildOutcome::Failed };
         let result = pomegranate::BuildResult {
-            outcome: BuildOutcome::Succeeded.into(),
-            message: String::new(),
-            image: Some(image()),
+            outcome: outcome.into(),
+            image: refusal.is_empty().then(image),
+            message: refusal,
         };
         let events = [Event::Line(line), Event::Result(result)];
         let events = events.map(|event| Ok(pomegranate::FollowBuildResponse { event: Some(event) }));
@@ -227,6 +241,12 @@ impl Pomegranate for Fakes {
         &self,
         _: Request<pomegranate::RemoveProjectRequest>,
     ) -> Answer<pomegranate::RemoveProjectResponse> {
+        done()
+    }
+    async fn clear_cache(
+        &self,
+        _: Request<pomegranate::ClearCacheRequest>,
+    ) -> Answer<pomegranate::ClearCacheResponse> {
         done()
     }
     async fn delete_image(

@@ -11,8 +11,9 @@ pub(crate) fn describe(image: &ImageInspect, reference: &str) -> Image {
         id: image.id.clone().unwrap_or_default(),
         reference: reference.to_owned(),
         size_bytes: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
-        processes: vec![Process { name: "web".to_owned(), command: Vec::new() }],
+        processes: vec![Process { name: "web".to_owned(), ..Process::default() }],
         port: u32::from(image.config.as_ref().map_or(80, exposed_port)),
+        ..Image::default()
     }
 }
 

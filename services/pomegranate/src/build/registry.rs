@@ -38,12 +38,26 @@ pub(crate) struct Order {
     pub(crate) project: ProjectId,
     /// The source's id and file.
     pub(crate) source: (Uuid, PathBuf),
-    /// The Dockerfile's path inside the source.
-    pub(crate) dockerfile: String,
+    /// How to build it.
+    pub(crate) wish: Wish,
+    /// Variables of the build.
+    pub(crate) env: Vec<(String, String)>,
     /// The longest it may take.
     pub(crate) timeout: Duration,
     /// Build every step anew.
     pub(crate) no_cache: bool,
+}
+
+/// How to build a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// With the Dockerfile at this path.
+    Dockerfile(String),
+    /// As the source says.
+    Source {
+        /// Why this account's Dockerfiles are not built; empty: they are.
+        dockerfile_refusal: String,
+    },
 }
 
 /// The builds of this process.
@@ -64,11 +78,19 @@ struct Jobs {
 
 impl Builds {
     /// None yet.
-    pub(crate) fn new(engine: Arc<Engine>, sources: Arc<Sources>, clock: Clock, config: &Config) -> Self {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        sources: Arc<Sources>,
+        clock: Clock,
+        config: &Config,
+        gates: PathBuf,
+    ) -> Self {
         let bench = Bench {
             engine,
             require_non_root: config.require_non_root,
             turns: Semaphore::new(config.build.concurrency.max(1)),
+            buildpacks: config.build.buildpacks.clone(),
+            gates,
         };
         Self {
             bench: Arc::new(bench),
@@ -161,13 +183,20 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let engine = Engine::new("/nonexistent".into(), "i1".to_owned(), LabelKey::new([1; 32]));
         let sources = Sources::open(dir.path().to_owned(), 1).expect("opens");
-        let builds = Builds::new(Arc::new(engine), Arc::new(sources), Clock::manual(0), &Config::default());
+        let builds = Builds::new(
+            Arc::new(engine),
+            Arc::new(sources),
+            Clock::manual(0),
+            &Config::default(),
+            PathBuf::new(),
+        );
         let (id, project) = (BuildId::new(), ProjectId::new());
         let order = || Order {
             id,
             project,
             source: (Uuid::nil(), dir.path().join("absent")),
-            dockerfile: "Dockerfile".to_owned(),
+            wish: Wish::Dockerfile("Dockerfile".to_owned()),
+            env: Vec::new(),
             timeout: Duration::from_secs(1),
             no_cache: false,
         };

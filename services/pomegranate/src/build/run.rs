@@ -1,37 +1,30 @@
-//! Runs one build on the engine's BuildKit: a time limit, a real cancel, and an end in words.
+//! Runs one build, however its source wants it: a turn, a time limit, a real cancel, and an end in words.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use bollard::{
-    body_try_stream,
-    errors::Error as EngineError,
-    models::BuildInfoAux,
-    query_parameters::{BuildImageOptions, BuilderVersion},
-};
-use futures_util::StreamExt as _;
 use paastech_proto::pomegranate::{BuildOutcome, BuildResult};
-use paastech_types::Kind;
-use tokio::sync::{Semaphore, oneshot};
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
+use tokio::sync::Semaphore;
 
 use crate::{
     build::{
-        context::{self, Checked},
-        image,
-        job::{Job, failure},
-        log::Log,
-        progress::Progress,
-        registry::Order,
+        buildpack::{self, Site, Stop, workspace},
+        dockerfile,
+        end::{Failure, cancelled, failed, internal, told, within_limits},
+        job::Job,
+        plan::{self, How, Plan},
+        registry::{Order, Wish},
     },
+    config::BuildpackConfig,
     engine::Engine,
     error::Error,
-    release::{remove::remove_image, spec::refusal},
+    release::remove::remove_image,
 };
 
 /// An engine that starts again is back before.
 const ENGINE_WAIT: Duration = Duration::from_secs(30);
 const ENGINE_PAUSE: Duration = Duration::from_millis(500);
+/// What else one can do where Dockerfiles are not built.
+const INSTEAD: &str = "or let buildpacks build it: add a paastech.yaml with the line \"build: buildpacks\"";
 
 /// What builds are made with.
 pub(crate) struct Bench {
@@ -41,18 +34,15 @@ pub(crate) struct Bench {
     pub(crate) require_non_root: bool,
     /// Builds at a time.
     pub(crate) turns: Semaphore,
-}
-
-/// Why a build made no image.
-enum Failure {
-    /// This is to be told.
-    Told(BuildResult),
-    /// The engine went away: it is no fault of the build's, which can be run again.
-    Away,
+    /// Builds with buildpacks.
+    pub(crate) buildpacks: BuildpackConfig,
+    /// The folder of engine gates.
+    pub(crate) gates: PathBuf,
 }
 
 /// Runs a build to its end, whatever that is; `None` when the engine went away before.
 pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<BuildResult> {
+    let order = Arc::new(order);
     let reference = bench.engine.build_reference(order.project, order.id);
     let turn = async {
         if bench.turns.available_permits() == 0 {
@@ -65,9 +55,13 @@ pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<B
         () = job.cancel.cancelled() => Err(cancelled()),
         turn = turn => {
             let _turn = turn;
-            build(bench, job, order, &reference).await
+            build(bench, job, &order, &reference).await
         }
     };
+    // Also what a build that was cut off left.
+    if let Err(error) = workspace::remove(&bench.engine, Some(order.id)).await {
+        tracing::warn!(%error, "a build left something behind; the next start removes it");
+    }
     let result = match outcome {
         Ok(result) => return Some(result),
         Err(Failure::Away) => return None,
@@ -81,51 +75,41 @@ pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<B
     Some(result)
 }
 
-fn told(outcome: BuildOutcome, message: impl Into<String>) -> Failure {
-    Failure::Told(failure(outcome, message))
-}
-
-fn cancelled() -> Failure {
-    told(BuildOutcome::Cancelled, "the build was cancelled")
-}
-
-fn timed_out(order: &Order) -> Failure {
-    let text = format!("the build took longer than {} seconds", order.timeout.as_secs());
-    told(BuildOutcome::TimedOut, text)
-}
-
-fn failed(message: impl Into<String>) -> Failure {
-    told(BuildOutcome::Failed, message)
-}
-
-/// Logs what went wrong with us, and keeps it from the pusher.
-fn internal(error: &Error) -> Failure {
-    if error.kind() == Kind::Unavailable {
-        tracing::warn!(%error, "the engine went away during a build");
-        return Failure::Away;
-    }
-    tracing::error!(%error, "a build failed on our side");
-    told(BuildOutcome::Internal, "the platform failed to run the build: try again")
-}
-
-async fn build(bench: &Bench, job: &Arc<Job>, order: Order, reference: &str) -> Result<BuildResult, Failure> {
-    let (path, dockerfile) = (order.source.1.clone(), order.dockerfile.clone());
-    let checked = tokio::task::spawn_blocking(move || context::check(&path, &dockerfile))
-        .await
-        .map_err(|panic| internal(&Error::State(panic.into())))?
-        .map_err(|error| failed(format!("the source is not a readable tar: {error}")))?;
-    if let Checked::Refused(why) = checked {
-        return Err(failed(why));
+async fn build(
+    bench: &Bench,
+    job: &Arc<Job>,
+    order: &Arc<Order>,
+    reference: &str,
+) -> Result<BuildResult, Failure> {
+    let plan = plan(order).await?;
+    if let (How::Dockerfile(_), Wish::Source { dockerfile_refusal: why }) = (&plan.how, &order.wish)
+        && !why.is_empty()
+    {
+        return Err(failed(format!("{why}; {INSTEAD}")));
     }
     await_engine(&bench.engine, job).await?;
-    job.log.say(&format!("-----> Building {}", order.dockerfile));
-    solve_apart(Arc::clone(&bench.engine), order, reference.to_owned(), Arc::clone(job)).await?;
-    let image = bench.engine.image(reference).await.map_err(|error| internal(&error))?;
-    let image = image.ok_or_else(|| failed("the build ended without an image"))?;
-    if let Some(why) = refusal(&image, bench.require_non_root).or_else(|| image::without_command(&image)) {
-        return Err(failed(why));
-    }
-    let image = image::describe(&image, reference);
+    let mut image = match plan.how {
+        How::Dockerfile(path) => dockerfile::build(bench, job, order, path, reference).await?,
+        How::Buildpacks(wanted) => {
+            let site = Site {
+                engine: &bench.engine,
+                config: &bench.buildpacks,
+                gates: &bench.gates,
+                order,
+                reference,
+                log: &job.log,
+            };
+            let build = async {
+                buildpack::build(&site, &wanted).await.map_err(|stop| match stop {
+                    Stop::Failed(why) => failed(why),
+                    Stop::Ours(error) => internal(&error),
+                })
+            };
+            within_limits(build, order, &job.cancel).await?
+        }
+    };
+    image.port = plan.port.map_or(image.port, u32::from);
+    image.health_path = plan.health;
     job.log.say(&format!("-----> Built an image of {} MB", image.size_bytes / 1_000_000));
     Ok(BuildResult { outcome: BuildOutcome::Succeeded.into(), message: String::new(), image: Some(image) })
 }
@@ -151,96 +135,14 @@ async fn await_engine(engine: &Engine, job: &Job) -> Result<(), Failure> {
     }
 }
 
-/// Solves on a runtime that ends with the build. The client serves BuildKit's session in a task that it lets go of and
-/// that would keep its connection, here and in the engine, for ever.
-async fn solve_apart(
-    engine: Arc<Engine>,
-    order: Order,
-    reference: String,
-    job: Arc<Job>,
-) -> Result<(), Failure> {
-    let stop = job.cancel.child_token();
-    // Whoever drops this call ends the thread as well.
-    let _guard = stop.clone().drop_guard();
-    let (send, receive) = oneshot::channel();
-    let solve = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let outcome = runtime.map_err(|error| internal(&error.into())).and_then(|runtime| {
-            runtime.block_on(within_limits(solve(&engine, &order, &reference, &job.log), &order, &stop))
-        });
-        let _ = send.send(outcome);
-    };
-    let thread = std::thread::Builder::new().name("build".to_owned());
-    thread.spawn(solve).map_err(|error| internal(&error.into()))?;
-    receive.await.unwrap_or_else(|_| Err(internal(&io::Error::other("the build's thread panicked").into())))
-}
-
-async fn within_limits(
-    solve: impl Future<Output = Result<(), Failure>>,
-    order: &Order,
-    stop: &CancellationToken,
-) -> Result<(), Failure> {
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => Err(cancelled()),
-        outcome = tokio::time::timeout(order.timeout, solve) => outcome.unwrap_or_else(|_| Err(timed_out(order))),
+async fn plan(order: &Order) -> Result<Plan, Failure> {
+    if let Wish::Dockerfile(path) = &order.wish {
+        return Ok(Plan { how: How::Dockerfile(path.clone()), port: None, health: String::new() });
     }
-}
-
-/// The build itself. BuildKit ends it when the connection does, so dropping this cancels for real.
-async fn solve(engine: &Engine, order: &Order, reference: &str, log: &Log) -> Result<(), Failure> {
-    let docker = engine.docker().await.map_err(|error| internal(&error))?;
-    let source = context::stream(&order.source.1).await.map_err(|error| internal(&error.into()))?;
-    let body = body_try_stream(source);
-    let mut events = Box::pin(docker.build_image(options(order, reference), None, Some(body)));
-    let mut progress = Progress::default();
-    while let Some(event) = events.next().await {
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => return Err(ended(error, progress, log)),
-        };
-        if let Some(detail) = event.error_detail {
-            let text = detail.message.unwrap_or_default();
-            return Err(failed(progress.failure(&text, log)));
-        }
-        match event.aux {
-            Some(BuildInfoAux::BuildKit(status)) => progress.take(status, log),
-            // The image's id is the last word; the session would go on.
-            Some(BuildInfoAux::Default(_)) => break,
-            None => {}
-        }
-    }
-    progress.flush(log);
-    Ok(())
-}
-
-fn options(order: &Order, reference: &str) -> BuildImageOptions {
-    // Without this one project reads what another keeps in a cache mount.
-    let arguments = [("BUILDKIT_CACHE_MOUNT_NS".to_owned(), order.project.to_string())];
-    BuildImageOptions {
-        dockerfile: order.dockerfile.clone(),
-        t: Some(reference.to_owned()),
-        nocache: order.no_cache,
-        rm: true,
-        forcerm: true,
-        buildargs: Some(arguments.into()),
-        version: BuilderVersion::BuilderBuildKit,
-        session: Some(Uuid::new_v4().to_string()),
-        ..BuildImageOptions::default()
-    }
-}
-
-/// The end of a build by an error: the tenant's when BuildKit told it, ours when the engine is gone.
-fn ended(error: EngineError, progress: Progress, log: &Log) -> Failure {
-    match error {
-        EngineError::DockerStreamError { error: text }
-        | EngineError::DockerResponseServerError { message: text, .. } => {
-            if text.contains("no space left on device") {
-                tracing::error!(error = text, "the disk is full");
-                return told(BuildOutcome::Internal, "the platform's disk is full");
-            }
-            failed(progress.failure(&text, log))
-        }
-        other => internal(&other.into()),
-    }
+    let source = order.source.1.clone();
+    tokio::task::spawn_blocking(move || plan::read(&source))
+        .await
+        .map_err(|panic| internal(&Error::State(panic.into())))?
+        .map_err(|error| failed(format!("the source is not a readable tar: {error}")))?
+        .map_err(failed)
 }

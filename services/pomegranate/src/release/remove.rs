@@ -100,7 +100,7 @@ async fn remove_volume(engine: &Engine, name: &str) -> Result<(), Error> {
         Err(error) => return Err(error.into()),
     };
     match ObjectLabels::verify(&volume.labels, &engine.key, &engine.instance) {
-        Ok(labels) if labels.kind == ObjectKind::Gate => {
+        Ok(labels) if matches!(labels.kind, ObjectKind::Gate | ObjectKind::Cache | ObjectKind::Build) => {
             absent_is_fine(docker.remove_volume(name, None::<RemoveVolumeOptions>).await)
         }
         _ => {

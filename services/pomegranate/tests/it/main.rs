@@ -1,5 +1,6 @@
 //! Pomegranate against a real engine, each test with an installation of its own that is removed at its end.
 
+mod buildpacks;
 mod builds;
 mod cable;
 mod confirming;

@@ -23,11 +23,6 @@ pub(super) async fn a_build_that_fails_rejects_the_push(platform: &Platform) {
     assert!(text.contains("error[E0001]: this does not compile"), "{text}");
 }
 
-pub(super) async fn a_source_without_a_dockerfile_is_refused(platform: &Platform) {
-    let text = rejected(platform, &Source::empty().with("README.md", "# nothing to run")).await;
-    assert!(text.contains("Dockerfile"), "{text}");
-}
-
 pub(super) async fn an_image_that_labels_itself_into_routes_is_refused(platform: &Platform) {
     let evil = Dockerfile::running("serve").line("LABEL traefik.http.routers.x.rule=\"Host(`victim`)\"");
     let text = rejected(platform, &Source::of(&evil)).await;

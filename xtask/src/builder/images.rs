@@ -1,0 +1,128 @@
+//! The three images, each under a key over all that goes into it.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Result, bail};
+use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    base_image,
+    builder::{buildpacks::Buildpack, context::Context, lifecycle},
+    engine::Engine,
+    http as client,
+    progress::Step,
+};
+
+/// What apps run in.
+pub(crate) const RUN: &str = "paastech/run:12";
+const BUILDER: &str = "paastech/builder:12";
+const LIFECYCLE: &str = "paastech/lifecycle:12";
+const DOCKERFILE: &str = "Dockerfile";
+const KEY_LABEL: &str = "io.paastech.builder-key";
+
+/// Makes those that the engine does not hold in their present form.
+pub(crate) async fn ensure(engine: &Engine, lifecycle: &Path, packs: &[Buildpack]) -> Result<()> {
+    let base = id(engine, base_image::IMAGE).await?;
+    let mut only_lifecycle = Context::new("lifecycle.Dockerfile")?;
+    only_lifecycle.lifecycle(lifecycle)?;
+    make(engine, "", LIFECYCLE, only_lifecycle, &base, BTreeMap::new()).await?;
+    let mut run = Context::new(DOCKERFILE)?;
+    run.apt()?;
+    make(engine, "run", RUN, run, &base, BTreeMap::new()).await?;
+    let mut builder = Context::new(DOCKERFILE)?;
+    builder.apt()?;
+    builder.lifecycle(lifecycle)?;
+    builder.buildpacks(packs)?;
+    let labels = BTreeMap::from([("io.buildpacks.builder.metadata", metadata(packs).to_string())]);
+    make(engine, "builder", BUILDER, builder, &base, labels).await
+}
+
+/// As platforms read it: what is in the builder, and what its lifecycle speaks.
+fn metadata(packs: &[Buildpack]) -> Value {
+    let packs: Vec<Value> =
+        packs.iter().map(|pack| json!({ "id": pack.id, "version": pack.version })).collect();
+    json!({
+        "description": "Debian 12 with the buildpacks of PaaSTech",
+        "buildpacks": packs,
+        "stack": { "runImage": { "image": RUN } },
+        "images": [{ "image": RUN }],
+        "lifecycle": {
+            "version": lifecycle::VERSION,
+            "apis": {
+                "buildpack": { "deprecated": [], "supported": lifecycle::BUILDPACK_APIS },
+                "platform": { "deprecated": [], "supported": lifecycle::PLATFORM_APIS },
+            },
+        },
+        "createdBy": { "name": "cargo xtask builder", "version": env!("CARGO_PKG_VERSION") },
+    })
+}
+
+async fn make(
+    engine: &Engine,
+    target: &str,
+    image: &str,
+    context: Context,
+    base: &str,
+    mut labels: BTreeMap<&str, String>,
+) -> Result<()> {
+    let step = Step::new(format!("image {image}"));
+    let (context, hash) = context.finish()?;
+    let key = format!("{hash}-{}", base.trim_start_matches("sha256:"));
+    if label(engine, image).await?.as_ref() == Some(&key) {
+        step.skip("the engine has it");
+        return Ok(());
+    }
+    labels.insert(KEY_LABEL, key);
+    let arguments = json!({ "BASE": base_image::IMAGE });
+    let query = [
+        ("t", image.to_owned()),
+        ("target", target.to_owned()),
+        ("buildargs", arguments.to_string()),
+        ("labels", json!(labels).to_string()),
+        ("rm", "1".to_owned()),
+        ("forcerm", "1".to_owned()),
+    ];
+    let query: Vec<String> = query
+        .iter()
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+        .collect();
+    let path = format!("/build?{}", query.join("&"));
+    let mut failure = None;
+    let told = |line: &str| {
+        let Ok(event) = serde_json::from_str::<Event>(line) else { return };
+        if let Some(words) = event.stream.as_deref().map(str::trim).filter(|words| words.starts_with("Step "))
+        {
+            step.note(words.split_once(" : ").map_or(words, |(_, instruction)| instruction));
+        }
+        failure = event.error.or(failure.take());
+    };
+    engine.stream(Method::POST, &path, client::full(context), told).await?;
+    if let Some(failure) = failure {
+        bail!("{image} could not be made: {failure}");
+    }
+    step.done("made");
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Event {
+    stream: Option<String>,
+    error: Option<String>,
+}
+
+async fn id(engine: &Engine, image: &str) -> Result<String> {
+    let found: Value = engine.get(&format!("/images/{image}/json")).await?.json()?;
+    Ok(found["Id"].as_str().unwrap_or_default().to_owned())
+}
+
+async fn label(engine: &Engine, image: &str) -> Result<Option<String>> {
+    let answer = engine.get(&format!("/images/{image}/json")).await?;
+    if answer.status == http::StatusCode::NOT_FOUND {
+        return Ok(None);
+    }
+    let found: Value = answer.json()?;
+    Ok(found["Config"]["Labels"][KEY_LABEL].as_str().map(str::to_owned))
+}
