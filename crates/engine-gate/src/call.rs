@@ -112,12 +112,12 @@ mod tests {
     #[test]
     fn the_needed_calls_are_read() {
         assert_eq!(
-            get("/v1.41/images/index.docker.io/pt-a/b:c/json", None),
+            get("/v1.41/images/registry.example/pt-a/b:c/json", None),
             Some(Call::Inspect("pt-a/b:c".into()))
         );
         assert_eq!(get("/images/a%2Fb:c/history", None), Some(Call::History("a/b:c".into())));
         assert_eq!(get("/v1.41/images/get", Some("names=a%3Ab")), Some(Call::Save("a:b".into())));
-        let tag = parse(&Method::POST, "/v1.41/images/a:b/tag", Some("repo=index.docker.io%2Fa&tag=b"));
+        let tag = parse(&Method::POST, "/v1.41/images/a:b/tag", Some("repo=registry.example%2Fa&tag=b"));
         let name = "a:b".to_owned();
         assert_eq!(tag.map(|request| request.call), Some(Call::Tag { reference: name.clone(), name }));
         let ping = parse(&Method::HEAD, "/_ping", None);

@@ -58,19 +58,33 @@ pub struct Gate {
 
 struct State {
     engine: PathBuf,
-    target: String,
-    readable: Vec<String>,
+    target: Allowed,
+    readable: Vec<Allowed>,
     image_bytes: u64,
+}
+
+/// An image that may be asked for.
+struct Allowed {
+    /// As it is compared.
+    normal: String,
+    /// As the engine is asked for it.
+    name: String,
+}
+
+impl Allowed {
+    fn new(name: &str) -> Option<Self> {
+        Some(Self { normal: normal(name)?, name: name.to_owned() })
+    }
 }
 
 impl Gate {
     /// Opens the socket `socket`, for whoever can reach its directory, in front of the engine at `engine`.
     pub fn open(socket: &Path, engine: &Path, build: &Build) -> io::Result<Self> {
         let malformed = || io::Error::new(io::ErrorKind::InvalidInput, "not an image reference");
-        let readable: Option<Vec<_>> = build.readable.iter().map(|reference| normal(reference)).collect();
+        let readable: Option<Vec<_>> = build.readable.iter().map(|name| Allowed::new(name)).collect();
         let state = State {
             engine: engine.to_owned(),
-            target: normal(&build.target).ok_or_else(malformed)?,
+            target: Allowed::new(&build.target).ok_or_else(malformed)?,
             readable: readable.ok_or_else(malformed)?,
             image_bytes: build.image_bytes,
         };
@@ -118,13 +132,14 @@ async fn serve(listener: UnixListener, state: Arc<State>) {
 
 async fn answer(state: &State, request: Request<Incoming>) -> Answer {
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let parsed = call::parse(&method, uri.path(), uri.query()).filter(|parsed| state.allows(&parsed.call));
-    let Some(parsed) = parsed else {
+    let parsed = call::parse(&method, uri.path(), uri.query());
+    let parsed = parsed.and_then(|parsed| Some((parsed.version, state.allowed(parsed.call)?)));
+    let Some((version, call)) = parsed else {
         tracing::warn!(%method, path = uri.path(), "an engine gate refused a request");
         return error(StatusCode::FORBIDDEN, "this build may not ask the engine for that");
     };
-    let prefix = parsed.version.map(|version| format!("/{version}")).unwrap_or_default();
-    match state.forward(&prefix, parsed.call, request.into_body()).await {
+    let prefix = version.map(|version| format!("/{version}")).unwrap_or_default();
+    match state.forward(&prefix, call, request.into_body()).await {
         Ok(answer) => {
             tracing::debug!(%method, path = uri.path(), status = answer.status().as_u16(), "an engine gate passed a request");
             answer
@@ -137,16 +152,20 @@ async fn answer(state: &State, request: Request<Incoming>) -> Answer {
 }
 
 impl State {
-    fn allows(&self, call: &Call) -> bool {
-        let readable = |reference: &String| *reference == self.target || self.readable.contains(reference);
-        match call {
-            Call::Ping | Call::Version | Call::Info | Call::Load => true,
-            Call::Inspect(reference) | Call::History(reference) | Call::Save(reference) => {
-                readable(reference)
-            }
+    /// The call as it is passed on: about an allowed image, by our name for it.
+    fn allowed(&self, call: Call) -> Option<Call> {
+        let name = |reference: &String| {
+            let mut all = std::iter::once(&self.target).chain(&self.readable);
+            all.find(|image| image.normal == *reference).map(|image| image.name.clone())
+        };
+        Some(match &call {
+            Call::Ping | Call::Version | Call::Info | Call::Load => call,
+            Call::Inspect(reference) => Call::Inspect(name(reference)?),
+            Call::History(reference) => Call::History(name(reference)?),
+            Call::Save(reference) => Call::Save(name(reference)?),
             // The id that was loaded is not known here: the engine says which it is before a name is given.
-            Call::Tag { name, .. } => *name == self.target,
-        }
+            Call::Tag { name, .. } => (*name == self.target.normal).then_some(call)?,
+        })
     }
 
     async fn forward(&self, prefix: &str, call: Call, body: Incoming) -> io::Result<Answer> {
@@ -175,10 +194,10 @@ impl State {
 
     /// The image has its name already; that of another is not given to it.
     async fn tag(&self, prefix: &str, reference: &str) -> io::Result<Answer> {
-        let path = format!("{prefix}/images/{}/json", self.target);
+        let path = format!("{prefix}/images/{}/json", self.target.name);
         let target = engine::send(&self.engine, Method::GET, &path, engine::empty()).await?;
         let id = whole(target).await?.1["Id"].take();
-        if reference == self.target || id.as_str() == Some(reference) {
+        if reference == self.target.normal || id.as_str() == Some(reference) {
             return Ok(json_answer(StatusCode::CREATED, &Value::Null));
         }
         tracing::warn!(reference, "an engine gate refused to name an image");
@@ -188,7 +207,7 @@ impl State {
     async fn load(&self, prefix: &str, body: Incoming) -> io::Result<Answer> {
         let from = SyncIoBridge::new(StreamReader::new(body.into_data_stream().map_err(io::Error::other)));
         let (send, receive) = tokio::sync::mpsc::channel(4);
-        let (target, limit) = (self.target.clone(), self.image_bytes);
+        let (target, limit) = (self.target.name.clone(), self.image_bytes);
         let copy = tokio::task::spawn_blocking(move || {
             let to = io::BufWriter::with_capacity(CHUNK, Chunks(send.clone()));
             let outcome = load::copy(from, to, &target, limit);

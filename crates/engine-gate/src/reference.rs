@@ -3,7 +3,9 @@
 /// The longest that is looked at.
 const LONGEST: usize = 512;
 
-/// `index.docker.io/library/debian` and `debian:latest` are one image; so are an id with its algorithm and without. `None`: no reference.
+/// A spelling under which `registry.example/library/debian` and `debian:latest` are one image, and so are an id with its
+/// algorithm and without. The registry's name is dropped: what is forwarded is never the asker's spelling but that
+/// of the image that is allowed. `None`: no reference.
 pub(crate) fn normal(text: &str) -> Option<String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"./:@_-".contains(&byte);
     if text.is_empty() || text.len() > LONGEST || !text.bytes().all(fits) {
@@ -16,10 +18,12 @@ pub(crate) fn normal(text: &str) -> Option<String> {
     if digits.len() == 64 && digits.bytes().all(is_lower_hex) {
         return Some(format!("sha256:{digits}"));
     }
-    let hub = text.strip_prefix("index.docker.io/").or_else(|| text.strip_prefix("docker.io/"));
-    let name = hub.map_or(text, |rest| rest.strip_prefix("library/").unwrap_or(rest));
-    let last = name.rsplit('/').next().unwrap_or(name);
-    Some(if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") })
+    let path = match text.split_once('/') {
+        Some((host, path)) if host.contains(['.', ':']) => path.strip_prefix("library/").unwrap_or(path),
+        _ => text,
+    };
+    let last = path.rsplit('/').next().unwrap_or(path);
+    Some(if last.contains([':', '@']) { path.to_owned() } else { format!("{path}:latest") })
 }
 
 /// One digit of a digest.
@@ -34,12 +38,12 @@ mod tests {
     #[test]
     fn one_image_has_one_spelling() {
         for text in
-            ["debian", "debian:latest", "docker.io/library/debian", "index.docker.io/library/debian:latest"]
+            ["debian", "debian:latest", "registry.example/library/debian", "registry.example/debian:latest"]
         {
             assert_eq!(normal(text).as_deref(), Some("debian:latest"), "{text}");
         }
-        assert_eq!(normal("index.docker.io/pt-a/b:c").as_deref(), Some("pt-a/b:c"));
-        assert_eq!(normal("localhost:5000/a/b").as_deref(), Some("localhost:5000/a/b:latest"));
+        assert_eq!(normal("registry.example/pt-a/b:c").as_deref(), Some("pt-a/b:c"));
+        assert_eq!(normal("localhost:5000/a/b").as_deref(), Some("a/b:latest"));
         let id = format!("sha256:{}", "0f".repeat(32));
         assert_eq!(normal(&id), Some(id.clone()));
         assert_eq!(normal(&"0f".repeat(32)), Some(id));

@@ -139,13 +139,7 @@ impl Default for BuildConfig {
 
 impl Default for BuildpackConfig {
     fn default() -> Self {
-        let builders = [
-            "paketobuildpacks/builder*",
-            "docker.io/paketobuildpacks/builder*",
-            "heroku/builder*",
-            "docker.io/heroku/builder*",
-            "gcr.io/buildpacks/builder*",
-        ];
+        let builders = ["paketobuildpacks/builder*", "heroku/builder*"];
         Self {
             builder: "paastech/builder:12".to_owned(),
             lifecycle: "paastech/lifecycle:12".to_owned(),

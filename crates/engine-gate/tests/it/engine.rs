@@ -69,7 +69,7 @@ async fn a_build_sees_the_engine_no_wider_than_it_needs() {
     assert_eq!((status, info["OSType"].as_str()), (StatusCode::OK, Some("linux")));
     assert!(info.get("Containers").is_none() && info.get("Name").is_none(), "{info}");
     let (status, text) =
-        rig.call("GET", "/v1.41/images/index.docker.io/paastech/base:12/json", Vec::new()).await;
+        rig.call("GET", "/v1.41/images/registry.example/paastech/base:12/json", Vec::new()).await;
     let image: Value = serde_json::from_slice(&text).expect("works");
     assert_eq!((status, image["Os"].as_str()), (StatusCode::OK, Some("linux")));
 }
@@ -88,7 +88,7 @@ async fn only_the_build_s_own_image_can_be_loaded() {
     assert!(!status.is_success(), "{status}");
     assert!(!held(TARGET).await);
 
-    let name = format!("index.docker.io/{TARGET}");
+    let name = format!("registry.example/{TARGET}");
     let (status, text) = rig.call("POST", "/v1.41/images/load?quiet=1", archive(&name, &layer())).await;
     assert_eq!(status, StatusCode::OK, "{text:?}");
     let (status, text) = rig.call("GET", &format!("/images/{TARGET}/json"), Vec::new()).await;

@@ -61,7 +61,7 @@ async fn images_of_others_are_refused_in_every_spelling() {
             assert_eq!(rig.call("GET", &path, Vec::new()).await.0, StatusCode::FORBIDDEN, "{path}");
         }
     }
-    for path in ["/images/index.docker.io/paastech/run:12/json", "/images/get?names=paastech%2Frun%3A12"] {
+    for path in ["/images/registry.example/paastech/run:12/json", "/images/get?names=paastech%2Frun%3A12"] {
         assert_eq!(rig.call("GET", path, Vec::new()).await.0, StatusCode::BAD_GATEWAY, "{path}");
     }
     let tag = "/images/debian/tag?repo=pt-gate-test%2Fapp&tag=other";
