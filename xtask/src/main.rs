@@ -43,7 +43,8 @@ const EXAMPLES: &str = "Examples:\n  \
     cargo xtask down           # stops it\n  \
     cargo xtask test           # every check and every test\n  \
     cargo xtask engine         # a container engine, installed when there is none\n  \
-    cargo xtask base-image     # the image that samples/hello begins from";
+    cargo xtask builder        # the images that build and run apps without a Dockerfile\n  \
+    cargo xtask base-image     # the image that the others begin from";
 
 #[derive(Subcommand)]
 enum Command {
@@ -53,7 +54,7 @@ enum Command {
     BaseImage,
     /// Makes the images that build and run apps pushed without a Dockerfile, unless the engine has them
     Builder,
-    /// Brings PaaSTech up on this machine and deploys samples/hello by a real git push
+    /// Brings PaaSTech up on this machine and deploys a sample by a real git push
     Up(up::Options),
     /// Stops the PaaSTech that `up` left running, and removes its apps when asked
     Down(up::DownOptions),

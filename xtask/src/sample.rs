@@ -1,4 +1,4 @@
-//! samples/hello, deployed as a user would: a key, a project, a `git push`, a look at the URL.
+//! A sample, deployed as a user would: a key, a project, a `git push`, a look at the URL.
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
@@ -23,6 +23,7 @@ use crate::{
 };
 
 const SLUG: &str = "hello";
+const SAMPLE: &str = "python-flask";
 /// A push ends when its app is served; one that had nothing to push says nothing about that.
 const SERVING_PATIENCE: Duration = Duration::from_secs(5);
 const DEPLOY_PATIENCE: Duration = Duration::from_secs(90);
@@ -94,7 +95,7 @@ async fn push(layout: &Layout, ports: &Ports) -> Result<()> {
         process::stdout(git(&repository, ["init", "--quiet", "--initial-branch=main"])?.arg(&repository))
             .await?;
     }
-    for entry in fs::read_dir(paths::workspace().join("samples").join(SLUG))? {
+    for entry in fs::read_dir(paths::workspace().join("samples").join(SAMPLE))? {
         let entry = entry?;
         fs::copy(entry.path(), repository.join(entry.file_name()))?;
     }

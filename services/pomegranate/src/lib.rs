@@ -30,7 +30,7 @@ use paastech_labels::LabelKey;
 use paastech_proto::pomegranate::pomegranate_server::PomegranateServer;
 use paastech_runtime::Clock;
 
-pub use build::Manifest;
+pub use build::{Manifest, manifest_schema};
 pub use config::{BuildConfig, BuildpackConfig, Config, LimitsConfig, ProxyConfig};
 pub use service::Handler;
 

@@ -66,6 +66,12 @@ pub enum OneOrMore {
     More(Vec<String>),
 }
 
+/// The JSON Schema of the file, as `docs/paastech.schema.json` has it.
+#[must_use]
+pub fn manifest_schema() -> String {
+    serde_json::to_string_pretty(&schemars::schema_for!(Manifest)).expect("a schema is JSON")
+}
+
 impl Manifest {
     /// Reads and checks the file called `name`; the error names it, the line and the field.
     pub(crate) fn parse(name: &str, text: &str) -> Result<Self, String> {
@@ -219,6 +225,16 @@ fn line_of(text: &str, field: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_published_schema_is_this_one() {
+        let published = include_str!("../../../../docs/paastech.schema.json");
+        assert_eq!(
+            published.trim(),
+            manifest_schema(),
+            "cargo run -p pomegranate --example schema > docs/paastech.schema.json"
+        );
+    }
 
     fn error(text: &str) -> String {
         Manifest::parse("paastech.yaml", text).expect_err("an error")
