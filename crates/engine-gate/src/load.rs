@@ -12,6 +12,7 @@ const MANIFEST: &str = "manifest.json";
 /// A manifest or an image's configuration.
 const TEXT_LIMIT: u64 = 8 << 20;
 const ENTRIES_LIMIT: usize = 1000;
+const PADDING_LIMIT: u64 = 1 << 20;
 
 /// Why a load was cut off.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,11 @@ pub(crate) fn copy(from: impl Read, to: impl Write, target: &str, limit: u64) ->
             Some(Kind::Layer) => append(&mut builder, &name, entry)?,
             _ => return Err(refused(format!("{name} does not belong there"))),
         }
+    }
+    // What is left is padding. Whoever sends it must get rid of it before an answer, or its connection breaks.
+    let padding = io::copy(&mut archive.into_inner().take(PADDING_LIMIT), &mut io::sink())?;
+    if padding == PADDING_LIMIT {
+        return Err(refused("something follows its end"));
     }
     let manifest = manifest.ok_or_else(|| refused("it has no manifest"))?;
     append_bytes(&mut builder, MANIFEST, &manifest)?;
@@ -230,6 +236,17 @@ mod tests {
             let entries = [("manifest.json", EntryType::Regular, &*good), (name, kind, text)];
             assert!(matches!(outcome(&archive(&entries)), Err(Error::Refused(_))), "{name}");
         }
+    }
+
+    #[test]
+    fn the_padding_is_read_and_more_than_that_is_refused() {
+        let mut padded = whole(r#"["pt-a/b:c"]"#);
+        padded.extend([0; 20_000]);
+        let mut reader = &padded[..];
+        copy(&mut reader, Vec::new(), TARGET, 1 << 20).unwrap();
+        assert!(reader.is_empty());
+        padded.extend(vec![0; 2 << 20]);
+        assert!(matches!(outcome(&padded), Err(Error::Refused(_))));
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! Sources without a Dockerfile, through the real lifecycle, builder and engine.
 
-use paastech_proto::pomegranate::{
-    self as proto, BuildOutcome, BuildResult, put_source_request::Part, start_build_request::Method,
-};
+use paastech_proto::pomegranate::{self as proto, BuildOutcome, BuildResult, start_build_request::Method};
 use paastech_types::BuildId;
 
-use crate::world::{World, in_world, tar_of};
+use crate::world::{World, in_world};
 
 /// Builds a source as it says itself.
 async fn build(world: &mut World, files: &[(&str, &str)]) -> (Vec<String>, BuildResult) {
@@ -16,24 +14,10 @@ async fn build(world: &mut World, files: &[(&str, &str)]) -> (Vec<String>, Build
 
 async fn start(world: &mut World, files: &[(&str, &str)]) -> BuildId {
     let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, text)| (*name, (*text).into())).collect();
-    let (source, build) = (uuid::Uuid::now_v7(), BuildId::new());
-    let header = proto::SourceHeader { scope: world.scope(1), source_id: source.to_string() };
-    let mut messages = vec![proto::PutSourceRequest { part: Some(Part::Header(header)) }];
-    messages.extend(
-        tar_of(&files)
-            .chunks(64 << 10)
-            .map(|chunk| proto::PutSourceRequest { part: Some(Part::Chunk(chunk.to_vec())) }),
-    );
-    world.client.put_source(futures_util::stream::iter(messages)).await.expect("the source is taken");
-    let request = proto::StartBuildRequest {
-        scope: world.scope(1),
-        build_id: build.to_string(),
-        source_id: source.to_string(),
-        method: Some(Method::Source(proto::SourceBuild::default())),
-        ..Default::default()
-    };
-    world.client.start_build(request).await.expect("the build starts");
-    build
+    let mut request = world.upload(&files, 0).await;
+    request.method = Some(Method::Source(proto::SourceBuild::default()));
+    world.client.start_build(request.clone()).await.expect("the build starts");
+    request.build_id.parse().expect("an id")
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod cable;
 mod confirming;
 mod draining;
 mod fences;
+mod hostile_buildpacks;
 mod observing;
 mod ownership;
 mod releases;

@@ -277,7 +277,7 @@ pub(crate) fn app() -> Vec<u8> {
     .clone()
 }
 
-pub(crate) fn tar_of(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+fn tar_of(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, content) in files {
         let mut header = tar::Header::new_ustar();

@@ -11,10 +11,8 @@ const LAUNCHER_DIR: &str = "/cnb/process/";
 
 #[derive(Deserialize)]
 struct Metadata {
-    #[serde(default)]
-    processes: Vec<Declared>,
-    #[serde(default)]
-    buildpacks: Vec<Used>,
+    processes: Option<Vec<Declared>>,
+    buildpacks: Option<Vec<Used>>,
 }
 
 #[derive(Deserialize)]
@@ -22,8 +20,7 @@ struct Declared {
     #[serde(rename = "type")]
     kind: String,
     command: Command,
-    #[serde(default)]
-    args: Vec<String>,
+    args: Option<Vec<String>>,
 }
 
 /// A list since Platform API 0.10.
@@ -67,12 +64,12 @@ pub(crate) fn check(image: &ImageInspect, run_image: &ImageInspect) -> Result<Ve
         .get(BUILD_METADATA)
         .and_then(|text| serde_json::from_str(text).ok())
         .ok_or_else(|| broken("the image does not say what built it"))?;
-    let processes = metadata.processes.into_iter().map(|declared| Process {
+    let processes = metadata.processes.unwrap_or_default().into_iter().map(|declared| Process {
         command: Vec::new(),
-        declared: words(declared.command, declared.args),
+        declared: words(declared.command, declared.args.unwrap_or_default()),
         name: declared.kind,
     });
-    let buildpacks = metadata.buildpacks.into_iter();
+    let buildpacks = metadata.buildpacks.unwrap_or_default().into_iter();
     Ok(Verified {
         processes: processes.collect(),
         buildpacks: buildpacks.map(|used| Buildpack { id: used.id, version: used.version }).collect(),
