@@ -71,6 +71,29 @@ pub(crate) struct Release {
     pub(crate) deployed_at: Option<i64>,
     /// Whether it has the traffic now.
     pub(crate) active: bool,
+    /// What runs; only in the answer for one release.
+    pub(crate) image: Option<Image>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Image {
+    pub(crate) size_bytes: u64,
+    pub(crate) port: u16,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) buildpacks: Vec<Buildpack>,
+    pub(crate) builder: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) declared: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Buildpack {
+    pub(crate) id: String,
+    pub(crate) version: String,
 }
 
 #[derive(Debug, Deserialize)]

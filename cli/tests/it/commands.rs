@@ -50,6 +50,18 @@ impl Case {
     }
 }
 
+fn release() -> Value {
+    json!({
+        "id": "r-3", "seq": 3, "commit": "0123", "configuration_version": 1, "reason": "push", "created_at": 9_000_000_000_000_000i64,
+        "deployed_at": 1, "active": true,
+        "image": {
+            "size_bytes": 42_000_000, "port": 80, "builder": "paastech/builder:12",
+            "processes": [{ "name": "web", "declared": "gunicorn app:app" }],
+            "buildpacks": [{ "id": "paastech/python", "version": "0.1.0" }],
+        },
+    })
+}
+
 fn accounts() -> Value {
     json!({ "items": [
         { "id": "a-1", "email": "root@example.org", "name": "Root", "role": "administrator", "trusted": false },
@@ -111,6 +123,16 @@ fn cases() -> Vec<Case> {
             .sends(json!({}))
             .answered(202, operation("queued"))
             .shows("operation o-1\nfollow it: paastech operation o-1 --follow\n"),
+        case(&["clear-cache", "-p", "shop"], "DELETE /v1/projects/shop/cache")
+            .answered(204, Value::Null)
+            .shows("the build cache is cleared\n"),
+        case(&["releases", "show", "v3", "-p", "shop"], "GET /v1/projects/shop/releases/3")
+            .answered(200, release())
+            .shows(
+                "release:    v3\ncommit:     0123\nreason:     push\nmade:       0 s ago\nsize:       42 MB\n\
+                 port:       80\nbuilder:    paastech/builder:12\nbuildpacks: paastech/python 0.1.0\n\
+                 processes:  web (gunicorn app:app)\n",
+            ),
         case(&["rename", "store", "-p", "shop"], "PATCH /v1/projects/shop")
             .sends(json!({ "slug": "store" }))
             .answered(200, project())
