@@ -13,7 +13,7 @@ use crate::{
 
 /// List the releases, the newest first, or show one
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  paastech releases\n  paastech releases show v3")]
+#[command(after_help = "Example:\n  paastech releases\n  paastech releases show v3")]
 pub(crate) struct Releases {
     #[command(subcommand)]
     action: Option<Action>,

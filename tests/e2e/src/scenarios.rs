@@ -40,6 +40,7 @@ macro_rules! scenarios {
 }
 
 /// Every scenario.
+#[expect(clippy::too_many_lines, reason = "one list of all there is")]
 pub(crate) fn all() -> Vec<Scenario> {
     scenarios! {
         EVERY, SHARED, pushes: [
