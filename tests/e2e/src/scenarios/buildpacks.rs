@@ -28,11 +28,11 @@ pub(super) async fn a_static_site(platform: &Platform) {
 }
 
 pub(super) async fn a_flask_app(platform: &Platform) {
-    twice(platform, "python-flask", "Restored from cache: paastech/python:venv").await;
+    twice(platform, "python-flask", "Restored from cache: paastech/python:").await;
 }
 
 pub(super) async fn a_django_app(platform: &Platform) {
-    twice(platform, "python-django", "Restored from cache: paastech/python:venv").await;
+    twice(platform, "python-django", "Restored from cache: paastech/python:").await;
 }
 
 pub(super) async fn an_express_app(platform: &Platform) {
