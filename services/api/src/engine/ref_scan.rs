@@ -52,6 +52,10 @@ pub(crate) async fn on_head(
     commit: &str,
     by: Option<paastech_types::AccountId>,
 ) -> Result<Option<operation::Row>, DbError> {
+    // The scan was faster than the push's own word.
+    if project.head_oid.as_deref() == Some(commit) {
+        return Ok(None);
+    }
     let id: ProjectId = project.id()?;
     let record_only = project.auto_deploy == 0;
     desired::lock(tx, id).await?;

@@ -753,6 +753,21 @@ async fn a_push_that_waits_is_deployed_whatever_else_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_head_that_the_scan_has_seen_is_deployed_once() {
+    let bench = Bench::new().await;
+    let commit = "c".repeat(40);
+    let mut tx = bench.tx().await;
+    let project = desired::get(&mut tx, bench.project).await.expect("read").expect("there");
+    let scan = super::on_head(&bench.engine, &mut tx, &project, &commit, None).await.expect("runs");
+    assert!(scan.is_some());
+    let project = desired::get(&mut tx, bench.project).await.expect("read").expect("there");
+    let push = super::on_head(&bench.engine, &mut tx, &project, &commit, None).await.expect("runs");
+    assert!(push.is_none(), "the push's own word comes second");
+    drop(tx);
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_push_that_is_only_recorded_pushes_nothing_aside() {
     let bench = Bench::new().await;
     bench.deploy("a").await;
