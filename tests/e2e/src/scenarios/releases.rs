@@ -90,7 +90,10 @@ pub(super) async fn a_deleted_project_leaves_nothing(platform: &Platform) {
         (project.api.get(&project.path("")).await.status == StatusCode::NOT_FOUND).then_some(())
     })
     .await;
-    assert_eq!(project.visit().await.status, StatusCode::NOT_FOUND);
+    eventually("the proxy has forgotten it", 10, || async {
+        (project.visit().await.status == StatusCode::NOT_FOUND).then_some(())
+    })
+    .await;
     repository.push(&project).await.failed();
 }
 
