@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 use http::{Method, StatusCode};
 use paastech_labels::{image_prefix, names::INSTANCE};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -68,7 +69,7 @@ struct ListedImage {
 /// Everything of every installation, or of that one.
 pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<Object>> {
     let label = instance.map_or_else(|| INSTANCE.to_owned(), |value| format!("{INSTANCE}={value}"));
-    let filters = encode(&json!({ "label": [label] }).to_string());
+    let filters = utf8_percent_encode(&json!({ "label": [label] }).to_string(), NON_ALPHANUMERIC).to_string();
     let mut objects = Vec::new();
     for (kind, path) in [
         (Kind::Container, "containers/json?all=true&"),
@@ -86,7 +87,8 @@ pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<
             prefix: image_prefix(found.labels.unwrap_or_default().get(INSTANCE).map_or("", String::as_str)),
         }));
     }
-    let filters = encode(&json!({ "reference": ["pt-*/*"] }).to_string());
+    let filters =
+        utf8_percent_encode(&json!({ "reference": ["pt-*/*"] }).to_string(), NON_ALPHANUMERIC).to_string();
     let listed = engine.get(&format!("/images/json?filters={filters}")).await?.json()?;
     let prefix = instance.map(image_prefix);
     // One image may be that of several installations.
@@ -126,26 +128,9 @@ pub(crate) async fn remove(engine: &Engine, mut objects: Vec<Object>) -> Result<
     Ok(())
 }
 
-/// Percent-encodes a value of a query.
-fn encode(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => encoded.push(char::from(byte)),
-            byte => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_query_value_is_encoded() {
-        assert_eq!(encode("{\"a\":[\"b=1\"]}"), "%7B%22a%22%3A%5B%22b%3D1%22%5D%7D");
-    }
 
     #[test]
     fn an_image_is_its_installations_by_each_of_its_references() {

@@ -15,6 +15,6 @@ mod registry;
 mod run;
 
 pub(crate) use job::Job;
-pub(crate) use manifest::build_variables;
 pub use manifest::{Manifest, manifest_schema};
+pub(crate) use manifest::{build_variables, inside};
 pub(crate) use registry::{Builds, Order, Wish};

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use crate::{
-    build::{Builds, Job, Order, Wish, build_variables, buildpack::workspace},
+    build::{Builds, Job, Order, Wish, build_variables, buildpack::workspace, inside},
     config::Config,
     confirm,
     engine::{Engine, Owned},
@@ -312,12 +312,8 @@ fn dockerfile(path: String) -> Result<String, Error> {
     if path.is_empty() {
         return Ok("Dockerfile".to_owned());
     }
-    let part = |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
-    if path.len() <= 255 && path.split('/').all(part) {
-        Ok(path)
-    } else {
-        Err(Error::Invalid("dockerfile.path: a relative path without . and ..".to_owned()))
-    }
+    inside(&path).map_err(|why| Error::Invalid(format!("dockerfile.path: {why}")))?;
+    Ok(path)
 }
 
 #[tonic::async_trait]
