@@ -143,7 +143,7 @@ fn summary(options: &Options, layout: &Layout, account: &Account, url: &str) {
          SSH     ssh://git@{ssh}\n  \
          account {email}, its password is in {account_file}\n  \
          data    {data}, log {log}\n\n\
-         Push an app of your own (a folder with a Dockerfile, in git):\n\n  \
+         Push an app of your own (Python, Node.js, Go, Rust, static files, or with a Dockerfile or Procfile; in git):\n\n  \
          {cli} signup http://{api}\n  \
          {cli} keys add\n  \
          {cli} create my-app\n  \

@@ -86,7 +86,7 @@ pub struct BuildpackConfig {
     pub cpu_millis: u32,
     /// Processes and threads.
     pub pids: u32,
-    /// What a build may write, in MiB; a project's cache beyond it is dropped.
+    /// What a build may write, in MiB; its project's cache is not counted.
     pub disk_mib: u64,
 }
 
