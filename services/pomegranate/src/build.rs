@@ -13,6 +13,7 @@ mod plan;
 mod progress;
 mod registry;
 mod run;
+mod turns;
 
 pub(crate) use job::Job;
 pub use manifest::{Manifest, manifest_schema};

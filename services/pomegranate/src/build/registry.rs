@@ -9,7 +9,6 @@ use std::{
 
 use paastech_runtime::Clock;
 use paastech_types::{BuildId, ProjectId};
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{
@@ -17,6 +16,7 @@ use crate::{
         job::{End, Job},
         log::Log,
         run::{self, Bench},
+        turns::Turns,
     },
     config::Config,
     engine::Engine,
@@ -88,7 +88,7 @@ impl Builds {
         let bench = Bench {
             engine,
             require_non_root: config.require_non_root,
-            turns: Semaphore::new(config.build.concurrency.max(1)),
+            turns: Turns::new(config.build.concurrency),
             buildpacks: config.build.buildpacks.clone(),
             gates,
         };

@@ -1,9 +1,9 @@
 //! Runs one build, however its source wants it: a turn, a time limit, a real cancel, and an end in words.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use paastech_proto::pomegranate::{BuildOutcome, BuildResult};
-use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     build::{
@@ -11,8 +11,10 @@ use crate::{
         dockerfile,
         end::{Failure, cancelled, failed, internal, told, within_limits},
         job::Job,
+        log::Log,
         plan::{self, How, Plan},
         registry::{Order, Wish},
+        turns::Turns,
     },
     config::BuildpackConfig,
     engine::Engine,
@@ -23,6 +25,8 @@ use crate::{
 /// An engine that starts again is back before.
 const ENGINE_WAIT: Duration = Duration::from_secs(30);
 const ENGINE_PAUSE: Duration = Duration::from_millis(500);
+/// A log that is silent this long gets a line that says that the build goes on.
+const SILENCE: Duration = Duration::from_secs(30);
 /// What else one can do where Dockerfiles are not built.
 const INSTEAD: &str = "or let buildpacks build it: add a paastech.yaml with the line \"build: buildpacks\"";
 
@@ -32,8 +36,8 @@ pub(crate) struct Bench {
     pub(crate) engine: Arc<Engine>,
     /// Refuse images whose user is root or only a name.
     pub(crate) require_non_root: bool,
-    /// Builds at a time.
-    pub(crate) turns: Semaphore,
+    /// Whose build it is.
+    pub(crate) turns: Turns,
     /// Builds with buildpacks.
     pub(crate) buildpacks: BuildpackConfig,
     /// The folder of engine gates.
@@ -44,19 +48,22 @@ pub(crate) struct Bench {
 pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<BuildResult> {
     let order = Arc::new(order);
     let reference = bench.engine.build_reference(order.project, order.id);
-    let turn = async {
-        if bench.turns.available_permits() == 0 {
-            job.log.say("-----> Waiting for another build to end");
+    let turn = bench.turns.take(|place| {
+        job.log.say(&format!("-----> Waiting for other builds to end: place {place} in the queue"));
+    });
+    let work = async {
+        tokio::select! {
+            biased;
+            () = job.cancel.cancelled() => Err(cancelled()),
+            turn = turn => {
+                let _turn = turn;
+                build(bench, job, &order, &reference).await
+            }
         }
-        bench.turns.acquire().await
     };
     let outcome = tokio::select! {
-        biased;
-        () = job.cancel.cancelled() => Err(cancelled()),
-        turn = turn => {
-            let _turn = turn;
-            build(bench, job, &order, &reference).await
-        }
+        outcome = work => outcome,
+        never = reassure(&job.log) => match never {},
     };
     // Also what a build that was cut off left.
     if let Err(error) = workspace::remove(&bench.engine, Some(order.id)).await {
@@ -73,6 +80,18 @@ pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<B
         tracing::warn!(%error, "the image of a failed build cannot be removed");
     }
     Some(result)
+}
+
+/// Says in a long silence that the build goes on.
+async fn reassure(log: &Log) -> Infallible {
+    let started = Instant::now();
+    let mut lines = log.watch();
+    loop {
+        lines.mark_unchanged();
+        if timeout(SILENCE, lines.changed()).await.is_err() {
+            log.say(&format!("       … still at it after {} s", started.elapsed().as_secs()));
+        }
+    }
 }
 
 async fn build(
@@ -129,7 +148,7 @@ async fn await_engine(engine: &Engine, job: &Job) -> Result<(), Failure> {
     tokio::select! {
         biased;
         () = job.cancel.cancelled() => Err(cancelled()),
-        answered = tokio::time::timeout(ENGINE_WAIT, answers) => answered.map_err(|_| {
+        answered = timeout(ENGINE_WAIT, answers) => answered.map_err(|_| {
             told(BuildOutcome::Internal, "the container engine does not answer: try again")
         }),
     }
@@ -145,4 +164,37 @@ async fn plan(order: &Order) -> Result<Plan, Failure> {
         .map_err(|panic| internal(&Error::State(panic.into())))?
         .map_err(|error| failed(format!("the source is not a readable tar: {error}")))?
         .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use paastech_runtime::Clock;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_build_is_heard_of_and_a_talking_one_is_not_disturbed() {
+        let log = Log::new(Clock::manual(0), 1 << 20);
+        let talks = async {
+            for _ in 0..10 {
+                log.push("a line".to_owned());
+                tokio::time::sleep(Duration::from_secs(20)).await;
+            }
+            assert_eq!(log.from(1).len(), 10);
+            tokio::time::sleep(Duration::from_secs(75)).await;
+        };
+        tokio::select! {
+            () = talks => {}
+            never = reassure(&log) => match never {},
+        }
+        let said: Vec<String> = log.from(11).into_iter().map(|line| line.text).collect();
+        assert_eq!(
+            said,
+            [
+                "       … still at it after 210 s",
+                "       … still at it after 240 s",
+                "       … still at it after 270 s"
+            ]
+        );
+    }
 }

@@ -184,6 +184,33 @@ fn a_build_whose_engine_went_away_is_lost_and_can_be_started_again() {
 }
 
 #[test]
+fn who_waits_for_a_turn_knows_the_place_in_the_queue() {
+    in_world_with(
+        |config| config.build.concurrency = 1,
+        |mut world| async move {
+            let step = |mode: &str| {
+                let run = format!("RUN [\"/app\", \"{mode}\", \"{}\"]\n", world.project);
+                let run = if mode.is_empty() { String::new() } else { run };
+                format!("{WITH_APP}{run}CMD [\"/app\"]\n").into_bytes()
+            };
+            let (slow, quick) = (step("pause"), step(""));
+            let first = world.start_build(&[("Dockerfile", slow), ("app", app())], 0).await;
+            let files = [("Dockerfile", quick), ("app", app())];
+            let second = world.start_build(&files, 0).await;
+            let third = world.start_build(&files, 0).await;
+            world.says(second, "place 1 in the queue").await;
+            world.says(third, "place 2 in the queue").await;
+            let cancel = proto::CancelBuildRequest { scope: world.scope(1), build_id: first.to_string() };
+            world.client.cancel_build(cancel).await.expect("cancels");
+            for build in [second, third] {
+                let (lines, result) = world.follow(build).await;
+                assert_eq!(result.outcome(), BuildOutcome::Succeeded, "{} {lines:#?}", result.message);
+            }
+        },
+    );
+}
+
+#[test]
 fn a_build_waits_for_an_engine_that_starts_again() {
     in_world(|mut world| async move {
         let socket = world.config.state_dir.join("engine.sock");

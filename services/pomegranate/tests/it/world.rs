@@ -158,6 +158,24 @@ impl World {
         panic!("the stream ended without a result");
     }
 
+    /// Waits until a build that runs has printed a line with this text.
+    pub(crate) async fn says(&mut self, build: BuildId, text: &str) {
+        let request = proto::FollowBuildRequest {
+            project_id: self.project.to_string(),
+            build_id: build.to_string(),
+            from_seq: 0,
+        };
+        let mut events = self.client.follow_build(request).await.expect("followed").into_inner();
+        while let Some(event) = events.message().await.expect("no error") {
+            match event.event.expect("an event") {
+                Event::Line(line) if line.text.contains(text) => return,
+                Event::Line(_) => {}
+                Event::Result(result) => panic!("it ended before it said {text}: {result:?}"),
+            }
+        }
+        panic!("the stream ended before {text}");
+    }
+
     /// Builds a Dockerfile beside the app.
     pub(crate) async fn build(&mut self, dockerfile: &str) -> (Vec<String>, BuildResult) {
         let files = [("Dockerfile", dockerfile.into()), ("app", app())];
