@@ -88,6 +88,8 @@ pub struct BuildpackConfig {
     pub pids: u32,
     /// What a build may write, in MiB; its project's cache is not counted.
     pub disk_mib: u64,
+    /// What a project's caches may keep for its next build, in MiB; beyond it they are emptied.
+    pub cache_mib: u64,
 }
 
 /// The proxy that `ConfirmRelease` and `RemoveRelease` ask; without addresses they only look at the containers.
@@ -149,6 +151,7 @@ impl Default for BuildpackConfig {
             cpu_millis: 2000,
             pids: 2048,
             disk_mib: 4096,
+            cache_mib: 2048,
         }
     }
 }

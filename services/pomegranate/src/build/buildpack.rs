@@ -4,7 +4,7 @@
 //! detect without a network. Analyze, restore and export are upstream's programs from our image, and see of the
 //! engine only what the build's gate lets through.
 
-mod builder;
+pub(crate) mod builder;
 mod exit;
 mod group;
 mod images;
@@ -38,6 +38,7 @@ use crate::{
     build::{log::Log, plan::Buildpacks, registry::Order},
     config::BuildpackConfig,
     engine::Engine,
+    error::Error,
 };
 
 /// The image's certificates, which may hold the host's own, and the variables by which tools find them.
@@ -72,7 +73,7 @@ pub(crate) async fn build(site: &Site<'_>, wanted: &Buildpacks) -> Result<Image,
     let lifecycle = &site.config.lifecycle;
     images::ensure(site.engine, lifecycle).await?;
     let workspace = Workspace::create(site.engine, site.order.project, site.order.id, lifecycle).await?;
-    let run = Run { site, builder, workspace, started: Instant::now() };
+    let mut run = Run { site, builder, workspace, started: Instant::now(), spent: Vec::new() };
     run.prepare(wanted, order_toml.as_deref()).await?;
     run.phases(order_toml.is_some()).await
 }
@@ -92,20 +93,29 @@ struct Run<'a> {
     builder: Builder,
     workspace: Workspace,
     started: Instant,
+    /// What each phase has taken.
+    spent: Vec<(&'static str, Duration)>,
 }
 
 impl Run<'_> {
+    fn owner(&self) -> Owner {
+        Owner { uid: self.builder.uid, gid: self.builder.gid }
+    }
+
     async fn prepare(&self, wanted: &Buildpacks, order: Option<&str>) -> Result<(), Stop> {
-        let owner = Owner { uid: self.builder.uid, gid: self.builder.gid };
+        let owner = self.owner();
         let (_, source) = &self.site.order.source;
         self.workspace.put_app(source, &wanted.path, owner).await?;
         let mut files = Files::new(owner);
-        for dir in
-            ["layers", "meta", "meta/build-config", "meta/build-config/env", "platform", "platform/env"]
-        {
-            files.dir(dir)?;
-        }
-        for dir in ["cache", "launch-cache"] {
+        for dir in [
+            "detected",
+            "layers",
+            "meta",
+            "meta/build-config",
+            "meta/build-config/env",
+            "platform",
+            "platform/env",
+        ] {
             files.dir(dir)?;
         }
         let certificates = CERTIFICATES.map(|name| (name, CA_BUNDLE));
@@ -119,10 +129,11 @@ impl Run<'_> {
         if let Some(order) = order {
             files.file("meta/order.toml", order.as_bytes())?;
         }
-        Ok(self.workspace.put(files.finish()?).await?)
+        self.workspace.put(files.finish()?).await?;
+        Ok(self.workspace.own_caches(owner).await?)
     }
 
-    async fn phases(&self, has_order: bool) -> Result<Image, Stop> {
+    async fn phases(&mut self, has_order: bool) -> Result<Image, Stop> {
         let run_image = images::ensure(self.site.engine, &self.builder.run_image).await?;
         let previous = self.previous().await?;
         let gate = GateFolder::open(self.site, &self.builder, &run_image, previous.as_ref())?;
@@ -133,8 +144,9 @@ impl Run<'_> {
         self.has_web().await?;
         self.export(&gate).await?;
         drop(gate);
+        self.cap_caches().await?;
         let image = self.site.engine.image(self.site.reference).await?;
-        let image = image.ok_or_else(|| Stop::Ours(crate::error::Error::NotFound("exported image")))?;
+        let image = image.ok_or_else(|| Stop::Ours(Error::NotFound("exported image")))?;
         let verified = verify::check(&image, &run_image)?;
         tracing::info!(build.id = %self.site.order.id, buildpacks = group.names(), "image exported");
         Ok(Image {
@@ -149,30 +161,32 @@ impl Run<'_> {
         })
     }
 
-    async fn analyze(&self, gate: &GateFolder, previous: Option<&(String, String)>) -> Result<(), Stop> {
-        let mut arguments = self.arguments(&["-daemon", "-launch-cache", "/launch-cache"]);
+    async fn analyze(&mut self, gate: &GateFolder, previous: Option<&(String, String)>) -> Result<(), Stop> {
+        let mut arguments = arguments("/layers", &["-daemon", "-launch-cache", "/launch-cache"]);
         arguments.extend(["-run-image".to_owned(), self.builder.run_image.clone()]);
         if let Some((reference, _)) = previous {
             arguments.extend(["-previous-image".to_owned(), reference.clone()]);
         }
         arguments.push(self.site.reference.to_owned());
         let volumes = vec![(Volume::Layers, false), (Volume::Meta, false), (Volume::LaunchCache, false)];
-        self.quietly(self.trusted("analyzer", arguments, volumes, gate)).await?;
+        let analyzer = self.trusted("analyzer", arguments, volumes, gate);
+        self.quietly(&analyzer).await?;
         Ok(())
     }
 
-    async fn detect(&self, has_order: bool) -> Result<Group, Stop> {
-        let mut arguments = self.arguments(&["-app", "/workspace", "-platform", "/platform"]);
-        arguments.extend(["-group", "/layers/group.toml", "-plan", "/layers/plan.toml"].map(str::to_owned));
+    async fn detect(&mut self, has_order: bool) -> Result<Group, Stop> {
+        let mut arguments = arguments("/detected", &["-app", "/workspace", "-platform", "/platform"]);
+        arguments
+            .extend(["-group", "/detected/group.toml", "-plan", "/detected/plan.toml"].map(str::to_owned));
         arguments.extend(["-build-config", "/meta/build-config"].map(str::to_owned));
         if has_order {
             arguments.extend(["-order", "/meta/order.toml"].map(str::to_owned));
         }
-        let phase = self.tenants("detector", arguments, None, DETECT_LIMIT);
-        self.quietly(phase).await?;
-        let group = self.workspace.read("/layers/group.toml").await?;
+        let phase = self.tenants("detector", arguments, Volume::Detected, None, DETECT_LIMIT);
+        self.quietly(&phase).await?;
+        let group = self.workspace.read("/detected/group.toml").await?;
         let group = Group::parse(&group.unwrap_or_default(), &self.builder.buildpacks)?;
-        let plan = self.workspace.read("/layers/plan.toml").await?.unwrap_or_default();
+        let plan = self.workspace.read("/detected/plan.toml").await?.unwrap_or_default();
         let mut files = Files::new(Owner { uid: 0, gid: 0 });
         files.file("meta/group.toml", group.to_toml().as_bytes())?;
         files.file("meta/plan.toml", &plan)?;
@@ -182,22 +196,20 @@ impl Run<'_> {
     }
 
     /// A cache that cannot be restored is not worth a failed build: once more without it.
-    async fn restore(&self, gate: &GateFolder) -> Result<(), Stop> {
-        let arguments = self.arguments(&["-daemon", "-cache-dir", "/cache", "-group", "/meta/group.toml"]);
+    async fn restore(&mut self, gate: &GateFolder) -> Result<(), Stop> {
+        let arguments =
+            arguments("/layers", &["-daemon", "-cache-dir", "/cache", "-group", "/meta/group.toml"]);
         let volumes = vec![(Volume::Layers, false), (Volume::Meta, false), (Volume::Cache, false)];
-        let lines =
-            match self.quietly(self.trusted("restorer", arguments.clone(), volumes.clone(), gate)).await {
-                Ok(lines) => lines,
-                Err(Stop::Ours(error)) => {
-                    tracing::warn!(%error, "a cache could not be restored");
-                    self.site.log.say(" !     The cache could not be restored: building without it");
-                    let mut without = arguments;
-                    without.push("-skip-layers".to_owned());
-                    self.quietly(self.trusted("restorer", without, volumes, gate)).await?;
-                    return Ok(());
-                }
-                Err(stop) => return Err(stop),
-            };
+        let restorer = self.trusted("restorer", arguments, volumes, gate);
+        let lines = match self.quietly(&restorer).await {
+            Err(Stop::Ours(Error::Broken(why))) => {
+                tracing::warn!(why, build.id = %self.site.order.id, "a cache could not be restored");
+                self.site.log.say(" !     The cache could not be restored: building without it");
+                self.workspace.reset_caches(self.owner()).await?;
+                self.quietly(&restorer).await?
+            }
+            outcome => outcome?,
+        };
         let restored: Vec<&str> = lines.iter().filter_map(|line| restored_layer(line)).collect();
         if !restored.is_empty() {
             self.site.log.say(&format!("-----> Restored from cache: {}", restored.join(", ")));
@@ -205,18 +217,30 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn compile(&self) -> Result<(), Stop> {
-        let mut arguments = self.arguments(&["-app", "/workspace", "-platform", "/platform"]);
+    /// Caches beyond what they may take are emptied: which part of them the next build would miss least, nobody knows.
+    async fn cap_caches(&mut self) -> Result<(), Stop> {
+        let limit_mib = self.site.config.cache_mib;
+        let bytes = self.workspace.cache_bytes().await?;
+        if bytes > limit_mib << 20 {
+            self.site.log.say(&format!(
+                " !     The cache has {} MiB and may have {limit_mib}: it is emptied, and the next build begins anew",
+                bytes >> 20
+            ));
+            self.workspace.reset_caches(self.owner()).await?;
+        }
+        Ok(())
+    }
+
+    async fn compile(&mut self) -> Result<(), Stop> {
+        let mut arguments = arguments("/layers", &["-app", "/workspace", "-platform", "/platform"]);
         arguments.extend(["-group", "/meta/group.toml", "-plan", "/meta/plan.toml"].map(str::to_owned));
         arguments.extend(["-build-config", "/meta/build-config"].map(str::to_owned));
         let network = self.site.engine.ensure_build_network().await?;
-        let phase = self.tenants("builder", arguments, Some(network), self.site.order.timeout);
+        let phase =
+            self.tenants("builder", arguments, Volume::Layers, Some(network), self.site.order.timeout);
         self.site.log.say("-----> Building");
-        let started = Instant::now();
         let log = self.site.log;
-        self.run(&phase, |line| log.push(format!("{INDENT}{line}"))).await?;
-        self.site.log.say(&format!("-----> Built in {}", seconds(started)));
-        Ok(())
+        self.run(&phase, |line| log.push(format!("{INDENT}{line}"))).await
     }
 
     /// Without it nothing could be started; the exporter says so less kindly.
@@ -237,8 +261,9 @@ impl Run<'_> {
         )))
     }
 
-    async fn export(&self, gate: &GateFolder) -> Result<(), Stop> {
-        let mut arguments = self.arguments(&["-daemon", "-app", "/workspace", "-group", "/meta/group.toml"]);
+    async fn export(&mut self, gate: &GateFolder) -> Result<(), Stop> {
+        let mut arguments =
+            arguments("/layers", &["-daemon", "-app", "/workspace", "-group", "/meta/group.toml"]);
         arguments.extend(["-report", "/layers/report.toml", "-process-type", "web"].map(str::to_owned));
         arguments.extend(["-cache-dir", "/cache", "-launch-cache", "/launch-cache"].map(str::to_owned));
         arguments.push(self.site.reference.to_owned());
@@ -249,22 +274,16 @@ impl Run<'_> {
             (Volume::Cache, false),
             (Volume::LaunchCache, false),
         ];
-        let started = Instant::now();
-        let lines = self.quietly(self.trusted("exporter", arguments, volumes, gate)).await?;
+        let exporter = self.trusted("exporter", arguments, volumes, gate);
+        let lines = self.quietly(&exporter).await?;
         let count = |word: &str| lines.iter().filter(|line| line.contains(&format!("{word} layer"))).count();
         let (added, reused) = (count("Adding"), count("Reusing"));
-        self.site.log.say(&format!(
-            "-----> Exported in {}: {added} layers added, {reused} reused; all of it took {}",
-            seconds(started),
-            seconds(self.started),
-        ));
+        self.site.log.say(&format!("-----> Exported: {added} layers added, {reused} reused"));
+        let phases: Vec<String> =
+            self.spent.iter().map(|(name, spent)| format!("{name} {}", seconds(*spent))).collect();
+        let all = seconds(self.started.elapsed());
+        self.site.log.say(&format!("-----> All of it took {all}: {}", phases.join(", ")));
         Ok(())
-    }
-
-    /// Flags that every phase takes, then these.
-    fn arguments(&self, more: &[&str]) -> Vec<String> {
-        let common = ["-no-color", "-layers", "/layers", "-analyzed", "/meta/analyzed.toml"];
-        common.iter().chain(more).map(|&word| word.to_owned()).collect()
     }
 
     fn env(&self) -> Vec<String> {
@@ -291,32 +310,31 @@ impl Run<'_> {
         &self,
         name: &'static str,
         arguments: Vec<String>,
+        output: Volume,
         network: Option<String>,
         limit: Duration,
     ) -> Phase {
         let user = format!("{}:{}", self.builder.uid, self.builder.gid);
-        let volumes = vec![
-            (Volume::App, false),
-            (Volume::Layers, false),
-            (Volume::Meta, true),
-            (Volume::Platform, true),
-        ];
+        let volumes =
+            vec![(Volume::App, false), (output, false), (Volume::Meta, true), (Volume::Platform, true)];
         let trust = Trust::Tenant { user, network };
         Phase { name, image: self.builder.image.clone(), arguments, env: self.env(), volumes, trust, limit }
     }
 
-    async fn run(&self, phase: &Phase, told: impl FnMut(String)) -> Result<(), Stop> {
+    async fn run(&mut self, phase: &Phase, told: impl FnMut(String)) -> Result<(), Stop> {
         let started = Instant::now();
         let exit: Exit = phase::run(self.site.engine, &self.workspace, self.site.config, phase, told).await?;
-        let duration_ms = started.elapsed().as_millis();
+        let spent = started.elapsed();
+        self.spent.push((phase.name, spent));
+        let duration_ms = spent.as_millis();
         tracing::info!(build.id = %self.site.order.id, phase = phase.name, ?exit, duration_ms, "phase ended");
         exit::check(phase.name, &exit, self.site.config.memory_mib)
     }
 
     /// Runs a phase whose lines are of interest only when it fails; returns them otherwise.
-    async fn quietly(&self, phase: Phase) -> Result<Vec<String>, Stop> {
+    async fn quietly(&mut self, phase: &Phase) -> Result<Vec<String>, Stop> {
         let mut lines = Vec::new();
-        let end = self.run(&phase, |line| lines.push(line)).await;
+        let end = self.run(phase, |line| lines.push(line)).await;
         if end.is_err() {
             for line in &lines[lines.len().saturating_sub(KEPT_LINES)..] {
                 self.site.log.push(format!("{INDENT}{line}"));
@@ -344,8 +362,14 @@ impl Run<'_> {
     }
 }
 
-fn seconds(since: Instant) -> String {
-    format!("{:.1} s", since.elapsed().as_secs_f64())
+/// Flags that every phase takes, then these.
+fn arguments(layers: &str, more: &[&str]) -> Vec<String> {
+    let common = ["-no-color", "-layers", layers, "-analyzed", "/meta/analyzed.toml"];
+    common.iter().chain(more).map(|&word| word.to_owned()).collect()
+}
+
+fn seconds(spent: Duration) -> String {
+    format!("{:.1} s", spent.as_secs_f64())
 }
 
 /// `Restoring data for "paastech/python:venv" from cache`.

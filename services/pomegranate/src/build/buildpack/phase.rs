@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bollard::{
+    container::AttachContainerResults,
     models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits},
-    query_parameters::LogsOptions,
+    query_parameters::AttachContainerOptions,
 };
 use futures_util::StreamExt as _;
 
@@ -84,10 +85,18 @@ pub(crate) async fn run(
 ) -> Result<Exit, Error> {
     let id = workspace.create_container(phase.name, body(workspace, config, phase)).await?;
     let docker = engine.docker().await?;
+    // Before it starts, so that no line is missed; the engine keeps no log of it.
+    let options = AttachContainerOptions {
+        stream: true,
+        stdout: true,
+        stderr: true,
+        ..AttachContainerOptions::default()
+    };
+    let attached = docker.attach_container(&id, Some(options)).await?;
     docker.start_container(&id, None).await?;
     let limit_mib = config.disk_mib;
     let cut = tokio::select! {
-        lines = follow(engine, &id, told) => { lines?; None }
+        lines = follow(attached, told) => { lines?; None }
         () = tokio::time::sleep(phase.limit) => Some(Exit::TooSlow { seconds: phase.limit.as_secs() }),
         () = disk_over(workspace, &id, limit_mib), if matches!(phase.trust, Trust::Tenant { .. }) => {
             Some(Exit::OutOfDisk { limit_mib })
@@ -101,11 +110,9 @@ pub(crate) async fn run(
     Ok(end)
 }
 
-async fn follow(engine: &Engine, id: &str, mut told: impl FnMut(String)) -> Result<(), Error> {
-    let options = LogsOptions { follow: true, stdout: true, stderr: true, ..LogsOptions::default() };
-    let mut chunks = Box::pin(engine.docker().await?.logs(id, Some(options)));
+async fn follow(mut attached: AttachContainerResults, mut told: impl FnMut(String)) -> Result<(), Error> {
     let mut framer = Framer::new(LINE_LIMIT - 16);
-    while let Some(chunk) = chunks.next().await {
+    while let Some(chunk) = attached.output.next().await {
         framer.push(&chunk?.into_bytes()).into_iter().for_each(&mut told);
     }
     framer.finish().into_iter().for_each(&mut told);
@@ -113,7 +120,7 @@ async fn follow(engine: &Engine, id: &str, mut told: impl FnMut(String)) -> Resu
 }
 
 async fn ended(engine: &Engine, id: &str) -> Result<Exit, Error> {
-    // The log ends a moment before the state says so.
+    // The output ends a moment before the state says so.
     for _ in 0..100 {
         let found = engine.inspect(id).await?.ok_or(Error::NotFound("phase"))?;
         let state = found.state.unwrap_or_default();
@@ -126,7 +133,7 @@ async fn ended(engine: &Engine, id: &str) -> Result<Exit, Error> {
             (_, code) => Exit::Code(code.unwrap_or(1)),
         });
     }
-    Err(Error::NotYet("a phase's log ended before it did".to_owned()))
+    Err(Error::NotYet("a phase's output ended before it did".to_owned()))
 }
 
 /// Returns when the build's volumes and the container's own files take more than they may.
@@ -192,14 +199,7 @@ fn body(workspace: &Workspace, config: &BuildpackConfig, phase: &Phase) -> Conta
                 ulimit("fsize", i64::try_from(config.disk_mib << 20).unwrap_or(i64::MAX)),
             ]),
             tmpfs: Some([("/tmp".to_owned(), tmpfs.to_owned())].into()),
-            log_config: Some(HostConfigLogConfig {
-                typ: Some("local".to_owned()),
-                config: Some(
-                    [("max-size", "20m"), ("max-file", "2")]
-                        .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                        .into(),
-                ),
-            }),
+            log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             init: Some(true),
             ipc_mode: Some("private".to_owned()),
             ..HostConfig::default()

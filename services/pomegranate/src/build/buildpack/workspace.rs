@@ -20,7 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     build::buildpack::{
-        source::{Owner, first_file, write_app},
+        source::{Files, Owner, first_file, write_app},
         stop::Stop,
     },
     disk,
@@ -36,6 +36,8 @@ const FILE_LIMIT: u64 = 1 << 20;
 pub(crate) enum Volume {
     /// The app's source: `/workspace`.
     App,
+    /// What detect finds; nothing else that it leaves is seen again: `/detected`.
+    Detected,
     /// What buildpacks make: `/layers`.
     Layers,
     /// What phases tell each other and tenant code may not change: `/meta`.
@@ -50,13 +52,14 @@ pub(crate) enum Volume {
 
 impl Volume {
     /// Those that live as long as the build.
-    const OF_BUILD: [Self; 4] = [Self::App, Self::Layers, Self::Meta, Self::Platform];
+    const OF_BUILD: [Self; 5] = [Self::App, Self::Detected, Self::Layers, Self::Meta, Self::Platform];
     /// Those that live as long as the project.
     const OF_PROJECT: [Self; 2] = [Self::Cache, Self::LaunchCache];
 
     fn path(self) -> &'static str {
         match self {
             Self::App => "/workspace",
+            Self::Detected => "/detected",
             Self::Layers => "/layers",
             Self::Meta => "/meta",
             Self::Platform => "/platform",
@@ -73,6 +76,9 @@ pub(crate) struct Workspace {
     pub(crate) project: ProjectId,
     /// Which build.
     pub(crate) build: BuildId,
+    /// The image of the holder.
+    image: String,
+    /// The container that gives access to the volumes.
     holder: String,
 }
 
@@ -85,27 +91,53 @@ impl Workspace {
         image: &str,
     ) -> Result<Self, Error> {
         remove(engine, Some(build)).await?;
-        let mut workspace = Self { engine: Arc::clone(engine), project, build, holder: String::new() };
+        let (engine, image) = (Arc::clone(engine), image.to_owned());
+        let mut workspace = Self { engine, project, build, image, holder: String::new() };
         for volume in Volume::OF_BUILD {
-            engine.ensure_volume(&workspace.name(volume), &workspace.labels(ObjectKind::Build)).await?;
+            let labels = workspace.labels(ObjectKind::Build);
+            workspace.engine.ensure_volume(&workspace.name(volume), &labels).await?;
         }
+        workspace.hold().await?;
+        Ok(workspace)
+    }
+
+    /// Empties the project's caches.
+    pub(crate) async fn reset_caches(&mut self, owner: Owner) -> Result<(), Error> {
+        self.engine.remove_container(&self.holder).await?;
+        clear_caches(&self.engine, self.project).await?;
+        self.hold().await?;
+        self.own_caches(owner).await
+    }
+
+    /// Gives the roots of the caches their owner.
+    pub(crate) async fn own_caches(&self, owner: Owner) -> Result<(), Error> {
+        let mut files = Files::new(owner);
         for volume in Volume::OF_PROJECT {
-            engine.ensure_volume(&workspace.name(volume), &cache_labels(engine, project)).await?;
+            files.dir(volume.path().trim_start_matches('/'))?;
+        }
+        self.put(files.finish()?).await
+    }
+
+    /// Makes the caches, unless they are there, and the holder of all.
+    async fn hold(&mut self) -> Result<(), Error> {
+        for volume in Volume::OF_PROJECT {
+            let labels = cache_labels(&self.engine, self.project);
+            self.engine.ensure_volume(&self.name(volume), &labels).await?;
         }
         let all = Volume::OF_BUILD.into_iter().chain(Volume::OF_PROJECT);
         let body = ContainerCreateBody {
-            image: Some(image.to_owned()),
+            image: Some(self.image.clone()),
             cmd: Some(vec!["-".to_owned()]),
-            labels: Some(workspace.signed()),
+            labels: Some(self.signed()),
             network_disabled: Some(true),
             host_config: Some(HostConfig {
-                mounts: Some(all.map(|volume| workspace.mount(volume, false)).collect()),
+                mounts: Some(all.map(|volume| self.mount(volume, false)).collect()),
                 ..HostConfig::default()
             }),
             ..ContainerCreateBody::default()
         };
-        workspace.holder = workspace.create_container("holder", body).await?;
-        Ok(workspace)
+        self.holder = self.create_container("holder", body).await?;
+        Ok(())
     }
 
     /// Creates a container of this build.
@@ -196,11 +228,18 @@ impl Workspace {
         let docker = self.engine.docker().await?;
         let options = bollard::query_parameters::InspectContainerOptions { size: true };
         let container = docker.inspect_container(id, Some(options)).await?.size_rw.unwrap_or_default();
-        let mut bytes = u64::try_from(container).unwrap_or_default();
-        let names = Volume::OF_BUILD.map(|volume| self.name(volume));
+        Ok(u64::try_from(container).unwrap_or_default() + self.bytes_in(&Volume::OF_BUILD).await?)
+    }
+
+    /// Bytes in the project's caches.
+    pub(crate) async fn cache_bytes(&self) -> Result<u64, Error> {
+        self.bytes_in(&Volume::OF_PROJECT).await
+    }
+
+    async fn bytes_in(&self, wanted: &[Volume]) -> Result<u64, Error> {
+        let names: Vec<String> = wanted.iter().map(|volume| self.name(*volume)).collect();
         let volumes = disk::volumes(&self.engine).await?;
-        bytes += volumes.iter().filter(|(name, _)| names.contains(name)).map(|(_, size)| size).sum::<u64>();
-        Ok(bytes)
+        Ok(volumes.iter().filter(|(name, _)| names.contains(name)).map(|(_, size)| size).sum())
     }
 
     fn labels(&self, kind: ObjectKind) -> ObjectLabels {
