@@ -97,10 +97,30 @@ pub(crate) struct Buildpack {
 }
 
 #[derive(Debug, Deserialize)]
+pub(crate) struct Builders {
+    pub(crate) items: Vec<Builder>,
+    /// Names that a repository may give besides.
+    pub(crate) allowed: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Builder {
+    pub(crate) image: String,
+    pub(crate) run_image: String,
+    pub(crate) platform_api: String,
+    pub(crate) buildpacks: Vec<Buildpack>,
+    /// Why no build can use it.
+    #[serde(default)]
+    pub(crate) unusable: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
 pub(crate) struct Operation {
     pub(crate) id: String,
     pub(crate) kind: String,
     pub(crate) state: String,
+    #[serde(default)]
+    pub(crate) commit: Option<String>,
     #[serde(default)]
     pub(crate) step: Option<String>,
     #[serde(default)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    account, accounts, cache, completion, create, delete, deploy, invite, keys, logs, open, operations,
-    projects, releases, run, session, settings, status, variables,
+    account, accounts, builder, builds, completion, create, delete, deploy, invite, keys, logs, open,
+    operations, projects, releases, run, session, settings, status, variables,
 };
 
 const EXIT_CODES: &str = "\
@@ -74,7 +74,8 @@ pub(crate) enum Command {
     Config(variables::Config),
     Deploy(deploy::Deploy),
     Rollback(deploy::Rollback),
-    ClearCache(cache::ClearCache),
+    Builds(builds::Builds),
+    Builder(builder::BuilderCommand),
     Releases(releases::Releases),
     Logs(logs::Logs),
     Status(status::Status),

@@ -2,7 +2,8 @@
 
 pub(crate) mod account;
 pub(crate) mod accounts;
-pub(crate) mod cache;
+pub(crate) mod builder;
+pub(crate) mod builds;
 pub(crate) mod completion;
 pub(crate) mod create;
 pub(crate) mod delete;
@@ -46,7 +47,8 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<()> {
         Command::Config(command) => command.run(&open()?).await,
         Command::Deploy(command) => command.run(&open()?).await,
         Command::Rollback(command) => command.run(&open()?).await,
-        Command::ClearCache(command) => command.run(&open()?).await,
+        Command::Builds(command) => command.run(&open()?).await,
+        Command::Builder(command) => command.run(&open()?).await,
         Command::Releases(command) => command.run(&open()?).await,
         Command::Logs(command) => command.run(&open()?).await,
         Command::Status(command) => command.run(&open()?).await,

@@ -61,6 +61,11 @@ pub(crate) async fn to_the_end(context: &Context, id: &str) -> Result<()> {
     Err(Error::Failed(format!("the {} ended as {}{reason}", operation.kind, operation.state)))
 }
 
+/// Shows what an operation's log holds by now.
+pub(crate) async fn so_far(context: &Context, id: &str) -> Result<()> {
+    lines_from(context, &format!("/v1/operations/{id}/log?follow=false"), &mut 0).await
+}
+
 /// Whoever is told that following broke off learns which operation goes on, unless there is none.
 fn broken_off(id: &str, error: Error) -> Error {
     match error {
@@ -111,8 +116,12 @@ async fn log_until_ended(context: &Context, id: &str) -> Result<Value> {
 
 /// One connection's worth of log, then the operation as it is.
 async fn log_once(context: &Context, id: &str, seen: &mut u64) -> Result<Value> {
-    let mut lines =
-        context.client.stream(&format!("/v1/operations/{id}/log?follow=true&from={}", *seen + 1)).await?;
+    lines_from(context, &format!("/v1/operations/{id}/log?follow=true&from={}", *seen + 1), seen).await?;
+    context.client.send(Method::GET, &format!("/v1/operations/{id}"), None).await
+}
+
+async fn lines_from(context: &Context, path: &str, seen: &mut u64) -> Result<()> {
+    let mut lines = context.client.stream(path).await?;
     while let Some(body) = lines.next().await? {
         let Ok(line) = context.client.decode::<Line>(&body) else { continue };
         if let Some(seq) = line.seq {
@@ -120,5 +129,5 @@ async fn log_once(context: &Context, id: &str, seen: &mut u64) -> Result<Value> 
         }
         context.output.answer(&body, || line.text.clone())?;
     }
-    context.client.send(Method::GET, &format!("/v1/operations/{id}"), None).await
+    Ok(())
 }

@@ -26,12 +26,7 @@ pub(crate) struct Operations {
 impl Operations {
     pub(crate) async fn run(&self, context: &Context) -> Result<()> {
         let path = context.project_path(&format!("/operations?limit={}", self.limit))?;
-        let body = context.client.get(&path).await?;
-        let operations: Page<Operation> = context.client.decode(&body)?;
-        context.output.answer(&body, || {
-            let rows = operations.items.iter().map(row).collect();
-            table(["OPERATION", "KIND", "STATE", "STARTED", "ERROR"], rows, "no operations yet")
-        })
+        list(context, &path, "no operations yet").await
     }
 }
 
@@ -55,19 +50,7 @@ impl Show {
         if self.follow {
             return follow::to_the_end(context, &self.id).await;
         }
-        let body = context.client.get(&format!("/v1/operations/{}", self.id)).await?;
-        let operation: Operation = context.client.decode(&body)?;
-        context.output.answer(&body, || {
-            facts(&[
-                ("operation", Some(operation.id.clone())),
-                ("kind", Some(operation.kind.clone())),
-                ("state", Some(operation.state.clone())),
-                ("step", operation.step.clone().filter(|_| !operation.has_ended())),
-                ("started", Some(ago(operation.created_at))),
-                ("url", operation.url.clone()),
-                ("error", operation.reason().map(str::to_owned)),
-            ])
-        })
+        show(context, &self.id).await
     }
 }
 
@@ -82,10 +65,43 @@ pub(crate) struct Cancel {
 
 impl Cancel {
     pub(crate) async fn run(&self, context: &Context) -> Result<()> {
-        let path = format!("/v1/operations/{}/cancel", self.id);
-        let body = context.client.send(Method::POST, &path, Some(&json!({}))).await?;
-        context.output.answer(&body, || format!("asked operation {} to stop", self.id))
+        cancel(context, &self.id).await
     }
+}
+
+/// Shows a page of operations.
+pub(super) async fn list(context: &Context, path: &str, none: &str) -> Result<()> {
+    let body = context.client.get(path).await?;
+    let operations: Page<Operation> = context.client.decode(&body)?;
+    context.output.answer(&body, || {
+        let rows = operations.items.iter().map(row).collect();
+        table(["OPERATION", "KIND", "STATE", "STARTED", "ERROR"], rows, none)
+    })
+}
+
+/// Shows one operation.
+pub(super) async fn show(context: &Context, id: &str) -> Result<()> {
+    let body = context.client.get(&format!("/v1/operations/{id}")).await?;
+    let operation: Operation = context.client.decode(&body)?;
+    context.output.answer(&body, || {
+        facts(&[
+            ("operation", Some(operation.id.clone())),
+            ("kind", Some(operation.kind.clone())),
+            ("commit", operation.commit.clone()),
+            ("state", Some(operation.state.clone())),
+            ("step", operation.step.clone().filter(|_| !operation.has_ended())),
+            ("started", Some(ago(operation.created_at))),
+            ("url", operation.url.clone()),
+            ("error", operation.reason().map(str::to_owned)),
+        ])
+    })
+}
+
+/// Asks an operation to stop.
+pub(super) async fn cancel(context: &Context, id: &str) -> Result<()> {
+    let path = format!("/v1/operations/{id}/cancel");
+    let body = context.client.send(Method::POST, &path, Some(&json!({}))).await?;
+    context.output.answer(&body, || format!("asked operation {id} to stop"))
 }
 
 fn row(operation: &Operation) -> [String; 5] {

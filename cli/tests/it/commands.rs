@@ -50,6 +50,14 @@ impl Case {
     }
 }
 
+fn builders() -> Value {
+    let packs = json!([{ "id": "a/b", "version": "0.1.0" }]);
+    let builder = json!({
+        "image": "a/builder:1", "run_image": "a/run:1", "platform_api": "0.14", "buildpacks": packs,
+    });
+    json!({ "items": [builder], "allowed": ["b/builder*"] })
+}
+
 fn release() -> Value {
     json!({
         "id": "r-3", "seq": 3, "commit": "0123", "configuration_version": 1, "reason": "push", "created_at": 9_000_000_000_000_000i64,
@@ -123,7 +131,18 @@ fn cases() -> Vec<Case> {
             .sends(json!({}))
             .answered(202, operation("queued"))
             .shows("operation o-1\nfollow it: paastech operation o-1 --follow\n"),
-        case(&["clear-cache", "-p", "shop"], "DELETE /v1/projects/shop/cache")
+        case(&["builds", "-p", "shop"], "GET /v1/projects/shop/builds?limit=20")
+            .answered(200, json!({ "items": [] }))
+            .shows("no builds yet: git push, or `paastech deploy`\n"),
+        case(&["builds", "cancel", "o-1"], "POST /v1/operations/o-1/cancel")
+            .sends(json!({}))
+            .answered(202, operation("running"))
+            .shows("asked operation o-1 to stop\n"),
+        case(&["builder", "list"], "GET /v1/builders").answered(200, builders()).shows(
+            "BUILDER      RUN IMAGE  BUILDPACKS\na/builder:1  a/run:1    1\n\
+             a repository may also name: b/builder*\n",
+        ),
+        case(&["builds", "clear-cache", "-p", "shop"], "DELETE /v1/projects/shop/cache")
             .answered(204, Value::Null)
             .shows("the build cache is cleared\n"),
         case(&["releases", "show", "v3", "-p", "shop"], "GET /v1/projects/shop/releases/3")
@@ -202,6 +221,45 @@ async fn an_operation_is_shown_with_its_step_while_it_runs_and_its_reason_at_the
     failed["error"] = json!({ "code": "x", "message": "it never listened" });
     let failed = shown(failed).await;
     assert!(failed.contains("error:     it never listened\n") && !failed.contains("step:"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_builder_is_shown_alone() {
+    let host = Host::logged_in(move |_| Reply::ok(builders())).await;
+    let shown = host.run(&["builder", "inspect"]).await.stdout;
+    assert_eq!(
+        shown,
+        "builder:      a/builder:1\nrun image:    a/run:1\nplatform api: 0.14\nbuildpack:    a/b 0.1.0\n"
+    );
+    let json: Value =
+        serde_json::from_str(&host.run(&["builder", "inspect", "--json"]).await.stdout).unwrap();
+    assert_eq!(json, builders()["items"][0]);
+    let unknown = host.run(&["builder", "inspect", "a/other"]).await;
+    assert_eq!(unknown.code, Some(4));
+    assert!(unknown.stderr.contains("paastech builder list"), "{}", unknown.stderr);
+}
+
+#[tokio::test]
+async fn without_a_name_it_is_the_newest_build_that_fits() {
+    let mut ended = operation("done");
+    ended["id"] = json!("o-2");
+    let host = Host::logged_in(move |seen| match seen.call.as_str() {
+        "GET /v1/projects/shop/builds?limit=20" => {
+            Reply::ok(json!({ "items": [ended, operation("running")] }))
+        }
+        "GET /v1/operations/o-2" => Reply::ok(ended.clone()),
+        "GET /v1/operations/o-2/log?follow=false" => {
+            Reply::Lines(vec![json!({ "seq": 1, "at": 1, "text": "built" })])
+        }
+        "POST /v1/operations/o-1/cancel" => Reply::Json(202, operation("undoing")),
+        _ => Reply::problem(500, "nobody should ask this"),
+    })
+    .await;
+    let shown = host.run(&["builds", "show", "-p", "shop"]).await.stdout;
+    assert!(shown.starts_with("operation: o-2\n"), "{shown}");
+    assert_eq!(host.run(&["builds", "log", "-p", "shop"]).await.stdout, "built\n");
+    let cancelled = host.run(&["builds", "cancel", "-p", "shop"]).await.stdout;
+    assert_eq!(cancelled, "asked operation o-1 to stop\n");
 }
 
 #[tokio::test]

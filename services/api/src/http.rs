@@ -1,6 +1,7 @@
 //! The HTTP API: routes, and the layers around them.
 
 mod accounts;
+mod builders;
 mod cache;
 mod conditional;
 mod deployments;
@@ -59,8 +60,10 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(releases::list))
         .routes(routes!(releases::read))
         .routes(routes!(power::stop))
-        .routes(routes!(cache::clear))
         .routes(routes!(power::start))
+        .routes(routes!(operations::list_builds))
+        .routes(routes!(cache::clear))
+        .routes(routes!(builders::list))
         .routes(routes!(runtime::status))
         .routes(routes!(runtime::logs))
         .routes(routes!(runtime::stats))

@@ -15,7 +15,11 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use crate::{
-    build::{Builds, Job, Order, Wish, build_variables, buildpack::workspace, inside},
+    build::{
+        Builds, Job, Order, Wish, build_variables,
+        buildpack::{builder, workspace},
+        inside,
+    },
     config::Config,
     confirm,
     engine::{Engine, Owned},
@@ -237,6 +241,12 @@ impl State {
         workspace::clear_caches(&self.engine, scope.project).await
     }
 
+    async fn list_builders(&self) -> Result<proto::ListBuildersResponse, Error> {
+        let config = &self.config.build.buildpacks;
+        let builders = builder::list(&self.engine, config).await?;
+        Ok(proto::ListBuildersResponse { builders, allowed: config.builders.clone() })
+    }
+
     async fn delete_image(&self, request: proto::DeleteImageRequest) -> Result<(), Error> {
         let scope = request::scope(request.scope)?;
         let _turn = self.fences.enter(scope).await?;
@@ -410,6 +420,13 @@ impl Pomegranate for Handler {
     ) -> Answer<proto::ClearCacheResponse> {
         self.0.clear_cache(request.into_inner()).await?;
         Ok(Response::new(proto::ClearCacheResponse {}))
+    }
+
+    async fn list_builders(
+        &self,
+        _: Request<proto::ListBuildersRequest>,
+    ) -> Answer<proto::ListBuildersResponse> {
+        Ok(Response::new(self.0.list_builders().await?))
     }
 
     async fn delete_image(

@@ -4,7 +4,10 @@ use paastech_db::DbError;
 use paastech_proto::{git::DeleteRepositoryRequest, pomegranate::RemoveProjectRequest};
 
 use super::step::{Context, Next, Stop, fail, within};
-use crate::store::{desired, operation};
+use crate::store::{
+    desired,
+    operation::{self, Kinds},
+};
 
 /// A step of `delete`.
 pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
@@ -23,7 +26,8 @@ pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
         "rows" => {
             let mut tx = context.engine.db.begin().await?;
             desired::bury(&mut tx, context.project, context.engine.clock.now_ms()).await?;
-            let others = operation::list(&mut tx, context.project, None, i64::from(u32::MAX)).await?;
+            let others =
+                operation::list(&mut tx, context.project, Kinds::All, None, i64::from(u32::MAX)).await?;
             tx.commit().await.map_err(DbError::from)?;
             for other in others.iter().filter(|other| other.id != context.row.id) {
                 context.engine.logs.remove(other.id()?).await;

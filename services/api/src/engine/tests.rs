@@ -281,6 +281,12 @@ impl pomegranate_server::Pomegranate for Neighbours {
     ) -> Answer<pomegranate::ClearCacheResponse> {
         Ok(Response::new(pomegranate::ClearCacheResponse {}))
     }
+    async fn list_builders(
+        &self,
+        _: Request<pomegranate::ListBuildersRequest>,
+    ) -> Answer<pomegranate::ListBuildersResponse> {
+        Ok(Response::new(pomegranate::ListBuildersResponse::default()))
+    }
     async fn delete_image(
         &self,
         request: Request<pomegranate::DeleteImageRequest>,

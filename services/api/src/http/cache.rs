@@ -12,7 +12,7 @@ use crate::{
 /// Clear the build cache
 ///
 /// What builds left for the next one is dropped: that one begins from nothing.
-#[utoipa::path(delete, path = "/v1/projects/{project}/cache", tag = "projects",
+#[utoipa::path(delete, path = "/v1/projects/{project}/cache", tag = "builds",
     params(("project" = String, Path, description = "Its id, or the slug of one's own")),
     extensions(("x-permission" = json!("Deploy"))), responses((status = 204)))]
 pub(crate) async fn clear(

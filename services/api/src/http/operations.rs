@@ -19,7 +19,7 @@ use crate::{
         permission::need::{Deploy, Read},
     },
     engine,
-    store::operation,
+    store::operation::{self, Kinds},
 };
 
 /// Something that was accepted and is being done.
@@ -106,11 +106,35 @@ pub(crate) async fn list(
     project: Authorized<Read>,
     Query(query): Query<PageQuery>,
 ) -> Result<Reply<Items<OperationView>>, Problem> {
+    page_of(&app, &project, query, Kinds::All).await
+}
+
+/// List a project's builds
+///
+/// The newest first: operations that built, or are to build, code. Those of kind build are of pushes; a deployment
+/// builds when its commit has no image. Each is read, followed and cancelled as an operation.
+#[utoipa::path(get, path = "/v1/projects/{project}/builds", tag = "builds",
+    params(("project" = String, Path, description = "Its id, or the slug of one's own"), PageQuery),
+    extensions(("x-permission" = json!("Read"))), responses((status = 200, body = Items<OperationView>)))]
+pub(crate) async fn list_builds(
+    State(app): State<App>,
+    project: Authorized<Read>,
+    Query(query): Query<PageQuery>,
+) -> Result<Reply<Items<OperationView>>, Problem> {
+    page_of(&app, &project, query, Kinds::Builds).await
+}
+
+async fn page_of(
+    app: &App,
+    project: &Authorized<Read>,
+    query: PageQuery,
+    kinds: Kinds,
+) -> Result<Reply<Items<OperationView>>, Problem> {
     let page = query.page()?;
     let before = Some(page.after.as_str()).filter(|after| !after.is_empty());
     let mut tx = app.db.read().await?;
-    let rows = operation::list(&mut tx, project.id, before, page.limit).await?;
-    Ok(Reply::ok(Items::try_new(&page, rows, |row| row.id.clone(), |row| OperationView::new(&app, row))?))
+    let rows = operation::list(&mut tx, project.id, kinds, before, page.limit).await?;
+    Ok(Reply::ok(Items::try_new(&page, rows, |row| row.id.clone(), |row| OperationView::new(app, row))?))
 }
 
 /// Cancel an operation

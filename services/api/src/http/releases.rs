@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use paastech_db::{DbError, Tx};
+use paastech_proto::pomegranate;
 use paastech_types::{ProjectId, ReleaseId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -71,6 +72,12 @@ pub(crate) struct ProcessView {
 pub(crate) struct BuildpackView {
     id: String,
     version: String,
+}
+
+impl From<pomegranate::Buildpack> for BuildpackView {
+    fn from(pack: pomegranate::Buildpack) -> Self {
+        Self { id: pack.id, version: pack.version }
+    }
 }
 
 impl ImageView {

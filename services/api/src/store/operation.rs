@@ -153,19 +153,32 @@ pub(crate) async fn get(tx: &mut Tx, id: OperationId) -> Result<Option<Row>, DbE
 }
 
 /// A project's operations, newest first, before the id `before`.
+/// Which operations to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kinds {
+    All,
+    /// Those that built code, or are about to.
+    Builds,
+}
+
 pub(crate) async fn list(
     tx: &mut Tx,
     project: ProjectId,
+    kinds: Kinds,
     before: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Row>, DbError> {
-    let rows =
-        sqlx::query_as("SELECT * FROM operation WHERE project_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3")
-            .bind(project.to_string())
-            .bind(before.unwrap_or("~"))
-            .bind(limit)
-            .fetch_all(&mut **tx)
-            .await?;
+    let rows = sqlx::query_as(
+        "SELECT * FROM operation WHERE project_id = $1 AND id < $2 AND ($3 = 0 OR kind = 'build' \
+         OR step IN ('source', 'build', 'follow') OR EXISTS (SELECT 1 FROM operation_event AS event \
+         WHERE event.operation_id = operation.id AND event.step = 'source')) ORDER BY id DESC LIMIT $4",
+    )
+    .bind(project.to_string())
+    .bind(before.unwrap_or("~"))
+    .bind(i64::from(kinds == Kinds::Builds))
+    .bind(limit)
+    .fetch_all(&mut **tx)
+    .await?;
     Ok(rows)
 }
 

@@ -187,3 +187,43 @@ async fn what_a_stranger_may_not_push_they_may_not_deploy_either() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn builds_are_the_operations_that_built() {
+    on_each_database(async |server| {
+        let ada = server.user("ada").await;
+        let project = ada.project("shop").await;
+        let path = format!("/v1/projects/{project}");
+        let builds = async || {
+            let page = ada.get(&format!("{path}/builds")).await.expect(StatusCode::OK).await;
+            let ids = page["items"].as_array().unwrap().iter().map(|build| build["id"].clone());
+            ids.collect::<Vec<_>>()
+        };
+        assert!(builds().await.is_empty());
+        let body = json!({ "commit": COMMIT });
+        let built = ada.post(&format!("{path}/deployments"), &body).await.expect(StatusCode::ACCEPTED).await;
+        ada.finished(built["id"].as_str().unwrap()).await;
+        // The image is there: the second one only deploys it.
+        let again = ada.post(&format!("{path}/deployments"), &body).await.expect(StatusCode::ACCEPTED).await;
+        ada.finished(again["id"].as_str().unwrap()).await;
+        assert_eq!(builds().await, [built["id"].clone()]);
+        let other = server.user("eve").await;
+        other.get(&format!("{path}/builds")).await.expect(StatusCode::NOT_FOUND).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everybody_with_an_account_may_see_what_builds() {
+    on_each_database(async |server| {
+        let ada = server.user("ada").await;
+        let listed = ada.get("/v1/builders").await.expect(StatusCode::OK).await;
+        let packs = json!([{ "id": "test/pack", "version": "1.0.0" }]);
+        let builder = json!({
+            "image": "test/builder:1", "run_image": "test/run:1", "platform_api": "0.14", "buildpacks": packs,
+        });
+        assert_eq!(listed, json!({ "items": [builder], "allowed": ["other/builder*"] }));
+        server.nobody().get("/v1/builders").await.expect(StatusCode::UNAUTHORIZED).await;
+    })
+    .await;
+}

@@ -249,6 +249,21 @@ impl Pomegranate for Fakes {
     ) -> Answer<pomegranate::ClearCacheResponse> {
         done()
     }
+    async fn list_builders(
+        &self,
+        _: Request<pomegranate::ListBuildersRequest>,
+    ) -> Answer<pomegranate::ListBuildersResponse> {
+        let pack = pomegranate::Buildpack { id: "test/pack".to_owned(), version: "1.0.0".to_owned() };
+        let builder = pomegranate::Builder {
+            image: "test/builder:1".to_owned(),
+            run_image: "test/run:1".to_owned(),
+            platform_api: "0.14".to_owned(),
+            buildpacks: vec![pack],
+            unusable: String::new(),
+        };
+        let allowed = vec!["other/builder*".to_owned()];
+        Ok(Response::new(pomegranate::ListBuildersResponse { builders: vec![builder], allowed }))
+    }
     async fn delete_image(
         &self,
         _: Request<pomegranate::DeleteImageRequest>,

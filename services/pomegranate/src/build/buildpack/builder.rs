@@ -1,11 +1,14 @@
 //! What a builder image says of itself, and whether it may be used.
 
+use bollard::{models::ImageInspect, query_parameters::ListImagesOptions};
+use paastech_proto::pomegranate as proto;
 use serde::Deserialize;
 
 use crate::{
     build::buildpack::{images, stop::Stop},
     config::BuildpackConfig,
     engine::Engine,
+    error::Error,
 };
 
 /// Platform APIs that we speak, the best first.
@@ -81,14 +84,40 @@ pub(crate) async fn find(
     wanted: Option<&str>,
 ) -> Result<Builder, Stop> {
     let image = wanted.unwrap_or(&config.builder);
-    if image != config.builder && !config.builders.iter().any(|pattern| matches(pattern, image)) {
+    if !is_allowed(config, image) {
         let allowed = config.builders.join(", ");
         return Err(Stop::failed(format!(
             "builder: {image} is not among those that may be used: {}, {allowed}",
             config.builder
         )));
     }
-    let found = images::ensure(engine, image).await?;
+    read(image, images::ensure(engine, image).await?)
+}
+
+/// The builders that the engine holds and repositories may name, the default one first.
+pub(crate) async fn list(engine: &Engine, config: &BuildpackConfig) -> Result<Vec<proto::Builder>, Error> {
+    let held = engine.docker().await?.list_images(None::<ListImagesOptions>).await?;
+    let mut names: Vec<String> = held.into_iter().flat_map(|image| image.repo_tags).collect();
+    names.retain(|name| is_allowed(config, name));
+    names.sort_by_key(|name| (*name != config.builder, name.clone()));
+    let mut builders = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(image) = engine.image(&name).await? else { continue };
+        builders.push(match read(&name, image) {
+            Ok(builder) => builder.describe(),
+            Err(Stop::Failed(unusable)) => proto::Builder { image: name, unusable, ..Default::default() },
+            Err(Stop::Ours(error)) => return Err(error),
+        });
+    }
+    Ok(builders)
+}
+
+fn is_allowed(config: &BuildpackConfig, image: &str) -> bool {
+    image == config.builder || config.builders.iter().any(|pattern| matches(pattern, image))
+}
+
+/// Reads what the image says of itself.
+fn read(image: &str, found: ImageInspect) -> Result<Builder, Stop> {
     let parts = found.config.unwrap_or_default();
     let labels = parts.labels.unwrap_or_default();
     let environment = parts.env.unwrap_or_default();
@@ -124,6 +153,19 @@ pub(crate) async fn find(
 }
 
 impl Builder {
+    fn describe(self) -> proto::Builder {
+        let buildpacks = self.buildpacks.into_iter();
+        proto::Builder {
+            image: self.image,
+            run_image: self.run_image,
+            platform_api: self.platform_api.to_owned(),
+            buildpacks: buildpacks
+                .map(|pack| proto::Buildpack { id: pack.id, version: pack.version })
+                .collect(),
+            unusable: String::new(),
+        }
+    }
+
     /// The buildpack that `id` or `id@version` means here.
     pub(crate) fn pick(&self, wanted: &str) -> Result<Buildpack, Stop> {
         let (id, version) =
