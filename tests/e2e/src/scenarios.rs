@@ -77,6 +77,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_go_program,
             a_rust_program,
             a_procfile,
+            the_sample_service_is_built_both_ways,
         ];
         BOTH, SHARED, buildpacks: [
             what_no_buildpack_knows_is_refused_with_the_way_out,
@@ -106,7 +107,10 @@ pub(crate) fn all() -> Vec<Scenario> {
             evil_trees_are_refused,
         ];
         BOTH, SHARED, tenancy: [apps_reach_neither_each_other_nor_the_engine];
-        EMBEDDED, BEHIND_THE_FIREWALL, tenancy: [apps_reach_neither_the_host_nor_link_local];
+        EMBEDDED, BEHIND_THE_FIREWALL, tenancy: [
+            apps_reach_neither_the_host_nor_link_local,
+            builds_reach_neither_the_host_nor_link_local_nor_an_app,
+        ];
         BOTH, SHARED, cli: [a_day_with_the_command_line];
         BOTH, SHARED, operator: [root_needs_no_log_in_on_the_host];
         EMBEDDED, SHARED, operator: [a_second_daemon_on_the_same_data_is_refused];

@@ -46,6 +46,12 @@ impl Site {
         Ok(Page { status: answer.status(), body: answer.text().await? })
     }
 
+    /// One POST of JSON.
+    pub(crate) async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Page> {
+        let answer = self.client.post(self.url.join(path)?).json(body).send().await?;
+        Ok(Page { status: answer.status(), body: answer.text().await? })
+    }
+
     /// Visitors who come back until they are told to stop: so many at a time.
     pub(crate) fn load(&self, visitors: usize) -> Load {
         let load = Load { stop: Arc::default(), answered: Arc::default(), visitors: JoinSet::new() };

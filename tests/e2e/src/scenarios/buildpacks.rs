@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use crate::{Platform, Source, eventually};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{Platform, Source, developer::Project, eventually};
 
 /// Pushes a sample, then a change of it; `kept` is what the second build says of the first one's work.
 async fn twice(platform: &Platform, name: &str, kept: &str) {
@@ -53,6 +56,35 @@ pub(super) async fn a_rust_program(platform: &Platform) {
 
 pub(super) async fn a_procfile(platform: &Platform) {
     twice(platform, "procfile", " 0 layers added").await;
+}
+
+pub(super) async fn the_sample_service_is_built_both_ways(platform: &Platform) {
+    let developer = platform.developer().await;
+    let project = developer.project(platform).await;
+    let repository = developer.repository(&Source::sample("randomize")).await;
+    let text = repository.push(&project).await.succeeded();
+    assert!(text.contains("Detected paastech/python"), "{text}");
+    jumbles(&project).await;
+    repository.commit(&Source::empty().with("paastech.yaml", "build: dockerfile\n")).await;
+    let text = repository.push(&project).await.succeeded();
+    assert!(!text.contains("Detected"), "{text}");
+    jumbles(&project).await;
+}
+
+/// The sample service does what it is for.
+async fn jumbles(project: &Project) {
+    let answer =
+        project.site.post("/api/randomizes", &json!({ "word": "some_word" })).await.expect("it answers");
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+    let record: Value = serde_json::from_str(&answer.body).expect("JSON");
+    let letters = |text: &Value| {
+        let mut letters: Vec<char> = text.as_str().expect("a word").chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    assert_eq!(letters(&record["jumbled"]), letters(&json!("some_word")), "{record}");
+    let docs = project.site.get("/docs").await.expect("it answers");
+    assert!(docs.status == StatusCode::OK && docs.body.contains("swagger"), "{}", docs.body);
 }
 
 pub(super) async fn what_no_buildpack_knows_is_refused_with_the_way_out(platform: &Platform) {

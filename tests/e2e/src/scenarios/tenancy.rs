@@ -2,7 +2,7 @@
 
 use std::net::{TcpListener, TcpStream};
 
-use crate::Platform;
+use crate::{Platform, Source};
 
 pub(super) async fn apps_reach_neither_each_other_nor_the_engine(platform: &Platform) {
     let developer = platform.developer().await;
@@ -35,4 +35,50 @@ pub(super) async fn apps_reach_neither_the_host_nor_link_local(platform: &Platfo
         assert!(after > before, "{target} was not dropped by {rule}");
     }
     project.serves("curious").await;
+}
+
+/// Runs while a Python app is built, says how far it got, and fails the build with it.
+const DIALLER: &str = r#"
+import socket, struct, sys
+
+def gateway():
+    for line in open("/proc/net/route").readlines()[1:]:
+        words = line.split()
+        if words[1] == "00000000":
+            return socket.inet_ntoa(struct.pack("<L", int(words[2], 16)))
+
+def dial(name, host, port):
+    try:
+        socket.create_connection((host, port), 3).close()
+        return name + " connected;"
+    except TimeoutError:
+        return name + " dropped;"
+    except OSError as error:
+        return "%s %s;" % (name, error)
+
+sys.exit(" ".join([
+    "dialled:",
+    dial("host", gateway(), HOST_PORT),
+    dial("metadata", "169.254.169.254", 80),
+    dial("app", "APP_ADDRESS", 8080),
+]))
+"#;
+
+pub(super) async fn builds_reach_neither_the_host_nor_link_local_nor_an_app(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (victim, _theirs) = developer.live(platform, "victim").await;
+    let app = platform.engine.address_of(&victim.id).await.expect("an app has an address");
+    let listener = TcpListener::bind("0.0.0.0:0").expect("any port will do");
+    let port = listener.local_addr().expect("it is bound").port();
+    let script = DIALLER.replace("HOST_PORT", &port.to_string()).replace("APP_ADDRESS", &app);
+    let other = platform.developer().await;
+    let project = other.project(platform).await;
+    // Its build tool comes from the package index: the way out is open.
+    let repository =
+        other.repository(&Source::empty().with("setup.py", script).with("Procfile", "web: x")).await;
+    let ended = repository.push(&project).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.text);
+    let expected = "dialled: host dropped; metadata dropped; app dropped;";
+    assert!(ended.text.contains(expected), "{}", ended.text);
+    victim.serves("victim").await;
 }
