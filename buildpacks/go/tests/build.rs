@@ -50,3 +50,17 @@ fn a_go_that_cannot_be_had_is_refused_with_those_that_can() {
     assert!(outcome.refused().contains("go.mod asks for Go 1.99.0"), "{}", outcome.output);
     assert!(outcome.refused().contains("These can: 1.2"), "{}", outcome.output);
 }
+
+#[test]
+fn modules_that_cannot_be_had_fail_the_build_with_what_to_do() {
+    let source = "package main\n\nimport _ \"example.invalid/none\"\n\nfunc main() {}\n";
+    let app = app().file("go.mod", "module x\n\ngo 1.24\n").file("main.go", source);
+    let missing = app.build();
+    assert!(missing.says("no required module provides package example.invalid/none"), "{}", missing.output);
+    assert!(missing.refused().contains("go mod tidy"), "{}", missing.output);
+
+    app.write("go.mod", "module x\n\ngo 1.24\n\nrequire example.invalid/none v1.0.0\n");
+    let unlisted = app.build();
+    assert!(unlisted.says("go.sum"), "{}", unlisted.output);
+    assert!(unlisted.refused().contains("go mod tidy"), "{}", unlisted.output);
+}

@@ -112,3 +112,22 @@ fn a_failing_build_script_fails_the_build() {
         outcome.output
     );
 }
+
+#[test]
+fn packages_that_cannot_be_had_fail_the_build_with_what_to_do() {
+    let asks = |package: &str| {
+        format!(
+            r#"{{ "name": "x", "scripts": {{ "start": "node x" }}, "dependencies": {{ "{package}": "1.0.0" }} }}"#
+        )
+    };
+    let app = app().file("package.json", &asks("paastech-no-such-package"));
+    let unknown = app.build();
+    assert!(unknown.refused().starts_with("Error: npm install failed"), "{}", unknown.output);
+    assert!(unknown.says("paastech-no-such-package"), "{}", unknown.output);
+
+    let lock = r#"{ "name": "x", "lockfileVersion": 3, "packages": { "": { "name": "x" } } }"#;
+    app.write("package-lock.json", lock);
+    let stale = app.build();
+    assert!(stale.refused().starts_with("Error: npm ci failed"), "{}", stale.output);
+    assert!(stale.refused().contains("package-lock.json"), "{}", stale.output);
+}
