@@ -1,5 +1,5 @@
-//! `cargo xtask base-image`: the image `paastech/base:12`, Debian 12 with Python and this host's CA bundle, made
-//! from packages. The tarball is cached under a key over all that goes into it.
+//! `cargo xtask base-image`: the image `paastech/base:12`, Debian 12 with Python and this host's CA bundle, made from
+//! the public Debian image where a registry has it, from packages otherwise. The key is over all that goes into it.
 
 use std::{
     fs,
@@ -9,18 +9,20 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use http::Method;
 use rustix::process::geteuid;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::{
     apt::{self, Mirror},
+    builder::{self, images},
     engine::Engine,
-    http as client, paths, process,
+    http as client, interrupt, paths, process,
     progress::Step,
 };
 
 /// What samples and builders begin from.
 pub(crate) const IMAGE: &str = "paastech/base:12";
+/// What it is made from where that can be had.
+const PUBLIC: &str = "debian:bookworm";
 /// Not `paastech.*`: images inherit labels, and those are refused in a tenant's image.
 const KEY_LABEL: &str = "io.paastech.base-key";
 /// The Debian release of all our images.
@@ -30,36 +32,28 @@ const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Counts changes to the recipe below.
 const RECIPE: &str = "1";
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Image {
-    config: ImageConfig,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ImageConfig {
-    labels: Option<std::collections::HashMap<String, String>>,
-}
-
 /// Makes the image unless the engine holds it already.
 pub(crate) async fn ensure(engine: &Engine) -> Result<()> {
     let step = Step::new(format!("base image {IMAGE}"));
-    let held = held_key(engine).await?;
-    let root = geteuid().is_root();
-    if !root && held.is_some() {
-        step.skip("the engine has it");
-        return Ok(());
-    }
-    ensure!(
-        root,
-        "the engine has no image {IMAGE}, and making it needs root: run `sudo cargo xtask base-image` once"
-    );
     let mirror = apt::mirror(SUITE)?;
     let bundle = fs::read(CA_BUNDLE).unwrap_or_default();
     let key = key(&mirror, &bundle);
-    if held.as_ref() == Some(&key) {
+    if images::label(engine, IMAGE, KEY_LABEL).await?.as_ref() == Some(&key) {
         step.skip("the engine has it");
+        return Ok(());
+    }
+    if pull(engine).await? {
+        step.note("packages");
+        from_public(engine, &step, &bundle, key).await?;
+        step.done(&format!("made from {PUBLIC}"));
+        return Ok(());
+    }
+    if !geteuid().is_root() {
+        ensure!(
+            engine.get(&format!("/images/{IMAGE}/json")).await?.status.is_success(),
+            "no registry has {PUBLIC}, and making {IMAGE} from packages needs root: run `sudo cargo xtask base-image` once"
+        );
+        step.skip("the engine has it, and only root can make it anew");
         return Ok(());
     }
     let tarball = paths::cache()?.join(format!("base-{key}.tar"));
@@ -73,6 +67,24 @@ pub(crate) async fn ensure(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
+/// Whether the engine has the public image now.
+async fn pull(engine: &Engine) -> Result<bool> {
+    let (name, tag) = PUBLIC.split_once(':').expect("the image's name has a tag");
+    let path = format!("/images/create?fromImage={name}&tag={tag}");
+    // What it says of its failure is of no interest: it has the image afterwards, or not.
+    drop(engine.stream(Method::POST, &path, client::empty(), |_| {}).await);
+    interrupt::check()?;
+    Ok(engine.get(&format!("/images/{PUBLIC}/json")).await?.status.is_success())
+}
+
+async fn from_public(engine: &Engine, step: &Step, bundle: &[u8], key: String) -> Result<()> {
+    let mut context = builder::context::Context::new("base.Dockerfile")?;
+    context.apt()?;
+    context.certificates(bundle)?;
+    let (context, _) = context.finish()?;
+    images::build(engine, step, "", IMAGE, context, PUBLIC, &[(KEY_LABEL, key)].into()).await
+}
+
 fn key(mirror: &Mirror, bundle: &[u8]) -> String {
     let mut hash = Sha256::new();
     for part in [RECIPE.as_bytes(), SUITE.as_bytes(), PACKAGES.as_bytes(), mirror.url.as_bytes(), bundle] {
@@ -80,15 +92,6 @@ fn key(mirror: &Mirror, bundle: &[u8]) -> String {
         hash.update(part);
     }
     hex::encode(&hash.finalize()[..16])
-}
-
-async fn held_key(engine: &Engine) -> Result<Option<String>> {
-    let answer = engine.get(&format!("/images/{IMAGE}/json")).await?;
-    if answer.status == http::StatusCode::NOT_FOUND {
-        return Ok(None);
-    }
-    let image: Image = answer.json()?;
-    Ok(Some(image.config.labels.and_then(|mut labels| labels.remove(KEY_LABEL)).unwrap_or_default()))
 }
 
 async fn make_tarball(step: &Step, mirror: &Mirror, bundle: &[u8], tarball: &Path) -> Result<()> {

@@ -1,4 +1,7 @@
-//! `cargo xtask bench`: what is promised about sizes, measured on a release build.
+//! `cargo xtask bench`: what is promised about sizes and times, measured on a release build.
+
+mod build;
+mod by_hand;
 
 use std::{fs, time::Duration};
 
@@ -13,7 +16,7 @@ const IDLE_LIMIT_MIB: f64 = 60.0;
 
 /// What to measure.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cargo xtask bench idle")]
+#[command(after_help = "Example:\n  cargo xtask bench idle\n  cargo xtask bench build")]
 pub(crate) struct Options {
     #[command(subcommand)]
     what: What,
@@ -23,12 +26,15 @@ pub(crate) struct Options {
 enum What {
     /// Memory of an idle paastechd with one deployed app: its proportional set size
     Idle,
+    /// Time of a build of samples/python-flask against the same phases run by hand, and of a build after a small change
+    Build,
 }
 
 /// Measures.
 pub(crate) async fn run(options: Options) -> Result<()> {
     match options.what {
         What::Idle => idle().await,
+        What::Build => build::run().await,
     }
 }
 

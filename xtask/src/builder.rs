@@ -2,8 +2,8 @@
 //! `paastech/run` and `paastech/builder`. Each is made anew only when something that goes into it has changed.
 
 mod buildpacks;
-mod context;
-mod images;
+pub(crate) mod context;
+pub(crate) mod images;
 mod lifecycle;
 
 use anyhow::Result;

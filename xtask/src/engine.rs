@@ -52,6 +52,13 @@ impl Engine {
         self.call(Method::GET, path, http::empty()).await
     }
 
+    /// One POST of JSON to its API; the path has no version.
+    pub(crate) async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Answer> {
+        let request = http::request(Method::POST, &format!("/v{}{path}", self.api));
+        let request = request.header(CONTENT_TYPE, "application/json").body(http::full(body.to_string()))?;
+        Server::Unix(self.socket.clone()).call(request).await
+    }
+
     /// One call of its API whose answer comes in lines; the path has no version.
     pub(crate) async fn stream(
         &self,

@@ -22,8 +22,8 @@ use crate::{
     progress::Step,
 };
 
-const SLUG: &str = "hello";
-const SAMPLE: &str = "python-flask";
+pub(crate) const SLUG: &str = "hello";
+pub(crate) const SAMPLE: &str = "python-flask";
 /// A push ends when its app is served; one that had nothing to push says nothing about that.
 const SERVING_PATIENCE: Duration = Duration::from_secs(5);
 const DEPLOY_PATIENCE: Duration = Duration::from_secs(90);
@@ -50,6 +50,12 @@ pub(crate) async fn deploy(layout: &Layout, account: &Account, ports: &Ports) ->
     };
     step.done(&greeting);
     Ok(project.url)
+}
+
+/// Pushes it once more, with a file that changes nothing.
+pub(crate) async fn change(layout: &Layout, ports: &Ports) -> Result<()> {
+    fs::write(layout.state.join(SLUG).join("CHANGED"), "once more\n")?;
+    push(layout, ports).await
 }
 
 /// Pushed before, and its containers are gone: what `down --apps` does.

@@ -40,6 +40,11 @@ impl Context {
         Ok(())
     }
 
+    /// The host's CA bundle; an empty one where it has none.
+    pub(crate) fn certificates(&mut self, bundle: &[u8]) -> Result<()> {
+        self.file("ca-certificates.crt", 0o644, bundle)
+    }
+
     /// This host's sources of Debian packages.
     pub(crate) fn apt(&mut self) -> Result<()> {
         for (name, text) in apt::sources(SUITE)? {

@@ -18,8 +18,10 @@ use crate::{
 
 /// What apps run in.
 pub(crate) const RUN: &str = "paastech/run:12";
-const BUILDER: &str = "paastech/builder:12";
-const LIFECYCLE: &str = "paastech/lifecycle:12";
+/// What builds them.
+pub(crate) const BUILDER: &str = "paastech/builder:12";
+/// Upstream's phases alone.
+pub(crate) const LIFECYCLE: &str = "paastech/lifecycle:12";
 const DOCKERFILE: &str = "Dockerfile";
 const KEY_LABEL: &str = "io.paastech.builder-key";
 
@@ -28,16 +30,17 @@ pub(crate) async fn ensure(engine: &Engine, lifecycle: &Path, packs: &[Buildpack
     let base = id(engine, base_image::IMAGE).await?;
     let mut only_lifecycle = Context::new("lifecycle.Dockerfile")?;
     only_lifecycle.lifecycle(lifecycle)?;
-    make(engine, "", LIFECYCLE, only_lifecycle, &base, BTreeMap::new()).await?;
+    let base = (base_image::IMAGE, base.as_str());
+    make(engine, "", LIFECYCLE, only_lifecycle, base, BTreeMap::new()).await?;
     let mut run = Context::new(DOCKERFILE)?;
     run.apt()?;
-    make(engine, "run", RUN, run, &base, BTreeMap::new()).await?;
+    make(engine, "run", RUN, run, base, BTreeMap::new()).await?;
     let mut builder = Context::new(DOCKERFILE)?;
     builder.apt()?;
     builder.lifecycle(lifecycle)?;
     builder.buildpacks(packs)?;
     let labels = BTreeMap::from([("io.buildpacks.builder.metadata", metadata(packs).to_string())]);
-    make(engine, "builder", BUILDER, builder, &base, labels).await
+    make(engine, "builder", BUILDER, builder, base, labels).await
 }
 
 /// As platforms read it: what is in the builder, and what its lifecycle speaks.
@@ -60,23 +63,39 @@ fn metadata(packs: &[Buildpack]) -> Value {
     })
 }
 
+/// Makes one on a base, which has a name and an id.
 async fn make(
     engine: &Engine,
     target: &str,
     image: &str,
     context: Context,
-    base: &str,
+    (base, base_id): (&str, &str),
     mut labels: BTreeMap<&str, String>,
 ) -> Result<()> {
     let step = Step::new(format!("image {image}"));
     let (context, hash) = context.finish()?;
-    let key = format!("{hash}-{}", base.trim_start_matches("sha256:"));
-    if label(engine, image).await?.as_ref() == Some(&key) {
+    let key = format!("{hash}-{}", base_id.trim_start_matches("sha256:"));
+    if label(engine, image, KEY_LABEL).await?.as_ref() == Some(&key) {
         step.skip("the engine has it");
         return Ok(());
     }
     labels.insert(KEY_LABEL, key);
-    let arguments = json!({ "BASE": base_image::IMAGE });
+    build(engine, &step, target, image, context, base, &labels).await?;
+    step.done("made");
+    Ok(())
+}
+
+/// Has the engine build an image from a context whose Dockerfile begins from the argument BASE.
+pub(crate) async fn build(
+    engine: &Engine,
+    step: &Step,
+    target: &str,
+    image: &str,
+    context: Vec<u8>,
+    base: &str,
+    labels: &BTreeMap<&str, String>,
+) -> Result<()> {
+    let arguments = json!({ "BASE": base });
     let query = [
         ("t", image.to_owned()),
         ("target", target.to_owned()),
@@ -103,7 +122,6 @@ async fn make(
     if let Some(failure) = failure {
         bail!("{image} could not be made: {failure}");
     }
-    step.done("made");
     Ok(())
 }
 
@@ -118,11 +136,12 @@ async fn id(engine: &Engine, image: &str) -> Result<String> {
     Ok(found["Id"].as_str().unwrap_or_default().to_owned())
 }
 
-async fn label(engine: &Engine, image: &str) -> Result<Option<String>> {
+/// A label of an image; `None` without the image or the label.
+pub(crate) async fn label(engine: &Engine, image: &str, name: &str) -> Result<Option<String>> {
     let answer = engine.get(&format!("/images/{image}/json")).await?;
     if answer.status == http::StatusCode::NOT_FOUND {
         return Ok(None);
     }
     let found: Value = answer.json()?;
-    Ok(found["Config"]["Labels"][KEY_LABEL].as_str().map(str::to_owned))
+    Ok(found["Config"]["Labels"][name].as_str().map(str::to_owned))
 }
