@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use rustix::process::geteuid;
 
-use crate::{engine::Engine, paths, ports::Ports};
+use crate::{engine::Engine, indexes, paths, ports::Ports};
 
 /// How strict the limits on callers are.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +107,10 @@ impl Layout {
     pub(crate) fn config_text(&self, engine: &Engine, ports: &Ports, tier: Tier) -> String {
         let quoted = |path: &Path| toml::Value::from(path.to_string_lossy().into_owned());
         let (api, ssh, edge) = (ports.api(), ports.ssh(), ports.http());
+        let indexes: toml::Table = indexes::of(|name| paths::env(name)?.into_string().ok())
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
         format!(
             "# Written by `cargo xtask`: a development installation, on loopback only.\n\
              data_dir = {data}\ndomain = \"localhost\"\n\n\
@@ -116,7 +120,8 @@ impl Layout {
              [api.limits]\n{limits}\n\
              [ssh]\nlisten = \"{ssh}\"\n\n\
              [edge]\nlisten = \"{edge}\"\nsocket = {socket}\n\n\
-             [pomegranate]\nsocket = {socket}\n",
+             [pomegranate]\nsocket = {socket}\n\n\
+             [pomegranate.build.buildpacks.env]\n{indexes}",
             limits = tier.limits(),
             data = quoted(&self.data),
             host = ssh.ip(),

@@ -10,6 +10,7 @@ mod daemon;
 mod engine;
 mod firewall;
 mod http;
+mod indexes;
 mod instance;
 mod interrupt;
 mod layout;
