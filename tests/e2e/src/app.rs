@@ -60,6 +60,29 @@ impl Source {
         Self::of(&Dockerfile::running("serve").line(&format!("ENV GREETING=\"{greeting}\"")))
     }
 
+    /// A Rust program that buildpacks take this long to build, and that answers with a greeting.
+    pub(crate) fn built_slowly(seconds: u32, greeting: &str) -> Self {
+        let program = format!(
+            r#"use std::{{io::{{Read, Write}}, net::TcpListener}};
+            fn main() {{
+                let port = std::env::var("PORT").unwrap().parse::<u16>().unwrap();
+                for stream in TcpListener::bind(("0.0.0.0", port)).unwrap().incoming() {{
+                    let mut stream = stream.unwrap();
+                    let _ = stream.read(&mut [0; 4096]);
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{greeting}");
+                }}
+            }}"#
+        );
+        let script =
+            format!("fn main() {{ std::thread::sleep(std::time::Duration::from_secs({seconds})) }}\n");
+        Self::empty()
+            .with("Cargo.toml", "[package]\nname = \"slow\"\nversion = \"1.0.0\"\nedition = \"2021\"\n")
+            .with("Cargo.lock", "version = 3\n\n[[package]]\nname = \"slow\"\nversion = \"1.0.0\"\n")
+            .with("src/main.rs", program)
+            .with("build.rs", script)
+            .with("paastech.yaml", "build: buildpacks\n")
+    }
+
     /// What this Dockerfile needs.
     pub(crate) fn of(dockerfile: &Dockerfile) -> Self {
         Self::empty().with("Dockerfile", &dockerfile.0).with("app", APP)

@@ -102,6 +102,14 @@ impl Engine {
         Ok(all)
     }
 
+    /// What a project's builds have.
+    pub(crate) async fn builds_of(&self, project: &str) -> Result<Vec<String>> {
+        let labels = [format!("paastech.project={project}"), "paastech.kind=build".to_owned()];
+        let mut all = self.containers(&labels).await?;
+        all.extend(self.volumes(&labels).await?);
+        Ok(all)
+    }
+
     /// Removes everything of the installation.
     pub(crate) async fn clean(&self) -> Result<()> {
         for id in self.containers(&[]).await? {

@@ -59,6 +59,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_shallow_clone_can_push,
             without_auto_deploy_a_push_waits_for_its_deployment,
             a_client_lost_before_the_refs_moved_changes_nothing,
+            ctrl_c_ends_a_build_by_buildpacks,
             a_client_lost_after_the_refs_moved_does_not_stop_the_deployment,
         ];
         EVERY, SHARED, builds: [a_build_that_fails_rejects_the_push];
@@ -121,11 +122,16 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_disk_that_fills_during_a_build_loses_nothing,
         ];
         EVERY, OWN, crashes: [a_restart_keeps_what_there_was];
-        EMBEDDED, OWN, crashes: [the_daemon_is_killed_in_a_build, the_daemon_is_killed_in_a_deployment];
+        EMBEDDED, OWN, crashes: [
+            the_daemon_is_killed_in_a_build,
+            the_daemon_is_killed_in_a_build_by_buildpacks,
+            the_daemon_is_killed_in_a_deployment,
+        ];
         SERVICES, OWN, crashes: [
             the_api_is_killed_in_a_build,
             the_api_is_killed_in_a_deployment,
             pomegranate_is_killed_in_a_build,
+            pomegranate_is_killed_in_a_build_by_buildpacks,
             pomegranate_is_killed_in_a_deployment,
             the_ssh_server_is_killed_in_a_build,
             the_ssh_server_is_killed_in_a_deployment,

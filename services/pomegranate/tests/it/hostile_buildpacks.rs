@@ -116,14 +116,22 @@ const WEB: &str =
 const LOOK: &str = "grep -E '^(Uid|CapEff|CapPrm|CapBnd|NoNewPrivs)' /proc/self/status\n\
     echo routes: $(tail -n +2 /proc/net/route | wc -l)\n\
     for dir in /meta /platform; do touch $dir/x 2>/dev/null && echo \"$dir is writable\"; done\n\
+    awk '$2 != \"/\" && $2 !~ /^\\/(proc|sys|dev)(\\/|$)/ {print \"mount\", $2, substr($4, 1, 2)}' /proc/self/mounts\n\
     ls -d /gate /var/run/docker.sock /cache /launch-cache 2>/dev/null\n\
     env | grep -iE 'docker|token|secret'";
 
-fn is_confined(text: &str) {
+fn is_confined(text: &str, output: &str) {
     for line in ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "CapBnd:\t0000000000000000"] {
         assert!(text.contains(line), "{line}: {text}");
     }
     assert!(text.contains("NoNewPrivs:\t1") && text.contains("Uid:\t1000\t1000"), "{text}");
+    let mut mounts: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("mount ")).collect();
+    // The engine's own: names, and the program that reaps.
+    mounts.retain(|mount| !mount.starts_with("/etc/") && !mount.ends_with("docker-init ro"));
+    mounts.sort_unstable();
+    let mut expected = [output, "/meta ro", "/platform ro", "/tmp rw", "/workspace rw"];
+    expected.sort_unstable();
+    assert_eq!(mounts, expected);
     for harm in ["is writable", "/gate", "docker.sock", "/cache", "DOCKER", "SECRET"] {
         assert!(!text.contains(harm), "{harm}: {text}");
     }
@@ -137,7 +145,7 @@ fn detect_runs_without_a_network_or_any_power() {
         |_| {},
         |text, result| {
             assert_eq!(result.outcome(), BuildOutcome::Failed, "{text}");
-            is_confined(&text);
+            is_confined(&text, "/detected rw");
             assert!(text.contains("routes: 0"), "{text}");
         },
     );
@@ -151,7 +159,7 @@ fn build_runs_with_egress_and_without_any_power() {
         |_| {},
         |text, result| {
             assert_eq!(result.outcome(), BuildOutcome::Succeeded, "{} {text}", result.message);
-            is_confined(&text);
+            is_confined(&text, "/layers rw");
             assert!(!text.contains("routes: 0"), "{text}");
         },
     );

@@ -16,19 +16,39 @@ enum Pusher {
     Kept,
 }
 
-/// Kills a program while a push builds.
+/// Kills a program while a push builds a Dockerfile.
 async fn killed_in_a_build(platform: &Platform, program: &str, pusher: Pusher) {
+    let slow = Dockerfile::building("pause 4000").line("ENV GREETING=new");
+    killed_while_building(platform, program, pusher, (&Source::of(&slow), "building slowly")).await;
+}
+
+/// Kills a program while a push builds without one.
+async fn killed_in_a_build_by_buildpacks(platform: &Platform, program: &str, pusher: Pusher) {
+    let slow = Source::built_slowly(6, "new");
+    killed_while_building(platform, program, pusher, (&slow, "Compiling slow")).await;
+}
+
+/// Kills a program when the build of a source has said so much.
+async fn killed_while_building(
+    platform: &Platform,
+    program: &str,
+    pusher: Pusher,
+    (source, said): (&Source, &str),
+) {
     let developer = platform.developer().await;
     let (project, repository) = developer.live(platform, "old").await;
     let before = repository.remote_ref(&project, "refs/heads/main").await;
-    let slow = Dockerfile::building("pause 4000").line("ENV GREETING=new");
-    repository.commit(&Source::of(&slow)).await;
+    repository.commit(source).await;
     let push = repository.start_push(&project, &["main"]);
-    push.says("building slowly").await;
+    push.says(said).await;
     platform.kill(program).await;
     restarted(platform, program, &project).await;
     let ended = push.end().await;
     project.settled(60).await;
+    eventually("nothing of the build is left", 20, || async {
+        platform.engine.builds_of(&project.id).await.ok()?.is_empty().then_some(())
+    })
+    .await;
     if pusher == Pusher::Kept {
         ended.succeeded();
         project.serves("new").await;
@@ -88,6 +108,8 @@ async fn restarted(platform: &Platform, program: &str, project: &Project) {
 }
 
 async fn pushes_again(repository: &Repository<'_>, project: &Project) {
+    // Whatever built it before.
+    repository.git(&["rm", "-q", "--ignore-unmatch", "paastech.yaml"]).await.succeeded();
     repository.commit(&Source::greeting("again")).await;
     repository.push(project).await.succeeded();
     project.serves("again").await;
@@ -95,6 +117,14 @@ async fn pushes_again(repository: &Repository<'_>, project: &Project) {
 
 pub(super) async fn the_daemon_is_killed_in_a_build(platform: &Platform) {
     killed_in_a_build(platform, DAEMON, Pusher::Lost).await;
+}
+
+pub(super) async fn the_daemon_is_killed_in_a_build_by_buildpacks(platform: &Platform) {
+    killed_in_a_build_by_buildpacks(platform, DAEMON, Pusher::Lost).await;
+}
+
+pub(super) async fn pomegranate_is_killed_in_a_build_by_buildpacks(platform: &Platform) {
+    killed_in_a_build_by_buildpacks(platform, POMEGRANATE, Pusher::Kept).await;
 }
 
 pub(super) async fn the_daemon_is_killed_in_a_deployment(platform: &Platform) {

@@ -178,6 +178,21 @@ pub(super) async fn a_client_lost_before_the_refs_moved_changes_nothing(platform
     project.serves("two").await;
 }
 
+pub(super) async fn ctrl_c_ends_a_build_by_buildpacks(platform: &Platform) {
+    let developer = platform.developer().await;
+    let project = developer.project(platform).await;
+    let repository = developer.repository(&Source::built_slowly(600, "never")).await;
+    let push = repository.start_push(&project, &["main"]);
+    push.says("Compiling slow").await;
+    push.interrupt().await;
+    project.settled(50).await;
+    eventually("nothing of the build is left", 20, || async {
+        platform.engine.builds_of(&project.id).await.ok()?.is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(repository.remote_ref(&project, "refs/heads/main").await, None);
+}
+
 pub(super) async fn a_client_lost_after_the_refs_moved_does_not_stop_the_deployment(platform: &Platform) {
     let developer = platform.developer().await;
     let (project, repository) = developer.live(platform, "one").await;
