@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bollard::{
@@ -14,12 +15,18 @@ use paastech_labels::{
     LabelKey, ObjectKind, ObjectLabels, RouteLabels, image_prefix, instance_selector, names,
 };
 use paastech_types::{BuildId, ProjectId, ReleaseId};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::{
+    sync::{Mutex, OnceCell},
+    time::Instant,
+};
 
-use crate::error::{Error, is_absent};
+use crate::error::{Error, absent_is_fine, has_status, is_absent};
 
 /// Seconds for the head of an answer; stopping a container answers only after its grace.
 const TIMEOUT: u64 = 180;
+/// The longest that somebody else's removal of a container is waited for.
+const REMOVAL: Duration = Duration::from_secs(20);
+const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// One engine, and one installation on it.
 pub(crate) struct Engine {
@@ -212,9 +219,19 @@ impl Engine {
         }
     }
 
-    /// Kills and removes a container with its anonymous volumes; absence is fine.
+    /// Kills and removes a container with its anonymous volumes; absence is fine, and so is somebody who does it
+    /// already: it is gone afterwards.
     pub(crate) async fn remove_container(&self, id: &str) -> Result<(), Error> {
-        let options = RemoveContainerOptions { v: true, force: true, link: false };
-        crate::error::absent_is_fine(self.docker().await?.remove_container(id, Some(options)).await)
+        let docker = self.docker().await?;
+        let deadline = Instant::now() + REMOVAL;
+        loop {
+            let options = RemoveContainerOptions { v: true, force: true, link: false };
+            match docker.remove_container(id, Some(options)).await {
+                Err(error) if has_status(&error, 409) && Instant::now() < deadline => {
+                    tokio::time::sleep(REMOVAL_PAUSE).await;
+                }
+                outcome => return absent_is_fine(outcome),
+            }
+        }
     }
 }

@@ -106,7 +106,13 @@ pub(crate) async fn run(
         Some(cut) => cut,
         None => ended(engine, &id).await?,
     };
-    engine.remove_container(&id).await?;
+    // The next phase need not wait for it; the end of the build does.
+    let engine = Arc::clone(engine);
+    tokio::spawn(async move {
+        if let Err(error) = engine.remove_container(&id).await {
+            tracing::debug!(%error, "a phase's container is left to the end of its build");
+        }
+    });
     Ok(end)
 }
 

@@ -1,7 +1,7 @@
 //! What one build has in the engine: its volumes, its project's caches, and a container that only gives access to
 //! them. Everything carries the build's label, and goes with it.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use bollard::{
     body_try_stream,
@@ -103,7 +103,8 @@ impl Workspace {
 
     /// Empties the project's caches.
     pub(crate) async fn reset_caches(&mut self, owner: Owner) -> Result<(), Error> {
-        self.engine.remove_container(&self.holder).await?;
+        // The holder, and phases that are being removed.
+        remove_containers(&self.engine, Some(self.build)).await?;
         clear_caches(&self.engine, self.project).await?;
         self.hold().await?;
         self.own_caches(owner).await
@@ -152,7 +153,7 @@ impl Workspace {
     }
 
     /// The labels of its containers.
-    pub(crate) fn signed(&self) -> std::collections::HashMap<String, String> {
+    pub(crate) fn signed(&self) -> HashMap<String, String> {
         self.labels(ObjectKind::Build).to_labels(&self.engine.key).into_iter().collect()
     }
 
@@ -270,30 +271,41 @@ pub(crate) fn cache_names(project: ProjectId) -> [String; 2] {
 
 /// Removes all that a build left, or all that any build left.
 pub(crate) async fn remove(engine: &Engine, build: Option<BuildId>) -> Result<(), Error> {
-    let mut selectors =
-        vec![instance_selector(&engine.instance), format!("{}={}", names::KIND, ObjectKind::Build.name())];
-    selectors.extend(build.map(|build| format!("{}={build}", names::BUILD)));
-    let filters = Some([("label".to_owned(), selectors)].into());
+    remove_containers(engine, build).await?;
     let docker = engine.docker().await?;
-    let ours = |labels: &std::collections::HashMap<String, String>| {
-        ObjectLabels::verify(labels, &engine.key, &engine.instance).is_ok()
-    };
-    let options = ListContainersOptions { all: true, filters: filters.clone(), ..Default::default() };
-    for container in docker.list_containers(Some(options)).await? {
-        if let (Some(id), Some(labels)) = (container.id, container.labels)
-            && ours(&labels)
-        {
-            engine.remove_container(&id).await?;
-        }
-    }
-    let volumes = docker.list_volumes(Some(ListVolumesOptions { filters })).await?.volumes;
-    for volume in volumes.unwrap_or_default().iter().filter(|volume| ours(&volume.labels)) {
+    let options = ListVolumesOptions { filters: filters(engine, build) };
+    let volumes = docker.list_volumes(Some(options)).await?.volumes;
+    for volume in volumes.unwrap_or_default().iter().filter(|volume| is_ours(engine, &volume.labels)) {
         match docker.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await {
             Err(error) if !is_absent(&error) && !has_status(&error, 409) => return Err(error.into()),
             _ => {}
         }
     }
     Ok(())
+}
+
+async fn remove_containers(engine: &Engine, build: Option<BuildId>) -> Result<(), Error> {
+    let options = ListContainersOptions { all: true, filters: filters(engine, build), ..Default::default() };
+    for container in engine.docker().await?.list_containers(Some(options)).await? {
+        if let (Some(id), Some(labels)) = (container.id, container.labels)
+            && is_ours(engine, &labels)
+        {
+            engine.remove_container(&id).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What a build has, or what any build has.
+fn filters(engine: &Engine, build: Option<BuildId>) -> Option<HashMap<String, Vec<String>>> {
+    let mut selectors =
+        vec![instance_selector(&engine.instance), format!("{}={}", names::KIND, ObjectKind::Build.name())];
+    selectors.extend(build.map(|build| format!("{}={build}", names::BUILD)));
+    Some([("label".to_owned(), selectors)].into())
+}
+
+fn is_ours(engine: &Engine, labels: &HashMap<String, String>) -> bool {
+    ObjectLabels::verify(labels, &engine.key, &engine.instance).is_ok()
 }
 
 /// Removes a project's caches; a running build keeps its own.
