@@ -6,6 +6,7 @@ pub mod secrets;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod trace;
 pub mod transport;
 
@@ -13,4 +14,5 @@ pub use clock::Clock;
 pub use config::Secret;
 pub use secrets::SecretFiles;
 pub use shutdown::Shutdown;
+pub use tls::{Peer, Tls, TlsConfig};
 pub use transport::{Neighbour, Transport};

@@ -97,7 +97,7 @@ impl SecretFiles {
     }
 }
 
-fn read_private(path: &Path) -> io::Result<String> {
+pub(crate) fn read_private(path: &Path) -> io::Result<String> {
     let mode = fs::metadata(path).map_err(|error| name(path, &error))?.permissions().mode();
     if mode & 0o077 != 0 {
         let text = format!("{}: others may read it; `chmod 400` it", path.display());

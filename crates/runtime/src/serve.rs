@@ -1,10 +1,21 @@
 //! The gRPC server of a service: our stack, health, reflection, and a listener that refuses to leave loopback.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
+use futures_util::{
+    FutureExt as _,
+    future::{self, BoxFuture},
+};
+use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
+    Status,
     body::Body,
     server::NamedService,
     service::{Routes, RoutesBuilder},
@@ -12,11 +23,14 @@ use tonic::{
 };
 use tower::Service;
 
-use crate::{Shutdown, transport::ServerLayer};
+use crate::{Peer, Shutdown, Tls, transport::ServerLayer};
+
+const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// A bound server that does not answer yet.
 pub struct GrpcServer {
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
 }
 
 impl GrpcServer {
@@ -24,15 +38,15 @@ impl GrpcServer {
     ///
     /// # Errors
     /// The address is taken, or lies beyond loopback: without mutual TLS no service listens there.
-    pub async fn bind(listen: SocketAddr) -> io::Result<Self> {
-        if !listen.ip().is_loopback() {
-            let text = format!("{listen}: without mutual TLS a service listens on loopback only");
+    pub async fn bind(listen: SocketAddr, tls: Option<Arc<Tls>>) -> io::Result<Self> {
+        if !listen.ip().is_loopback() && tls.is_none() {
+            let text = format!("{listen}: without mutual TLS a service listens on loopback only: set tls");
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
-        Ok(Self { listener })
+        Ok(Self { listener, tls })
     }
 
     /// Where it is bound.
@@ -43,11 +57,12 @@ impl GrpcServer {
         self.listener.local_addr()
     }
 
-    /// Answers until the drain, then finishes what is under way.
+    /// Answers until the drain, then finishes what is under way. With mutual TLS only `callers` may call the service,
+    /// and every service may ask for its health.
     ///
     /// # Errors
     /// The listener fails.
-    pub async fn run<S>(self, service: S, shutdown: Shutdown) -> anyhow::Result<()>
+    pub async fn run<S>(self, service: S, callers: &'static [Peer], shutdown: Shutdown) -> anyhow::Result<()>
     where
         S: Service<http::Request<Body>, Error = std::convert::Infallible>
             + NamedService
@@ -67,15 +82,53 @@ impl GrpcServer {
         routes.add_service(service);
         routes.add_service(health_service);
         routes.add_service(reflection);
-        Server::builder()
-            .layer(ServerLayer)
-            .max_frame_size(Some(1 << 20))
-            .serve_with_incoming_shutdown(
-                routes.routes(),
-                TcpListenerStream::new(self.listener),
-                shutdown.draining(),
-            )
-            .await?;
+        let callers = tower::layer::layer_fn(move |inner| Callers { inner, callers });
+        let server = Server::builder().layer(callers).layer(ServerLayer).max_frame_size(Some(1 << 20));
+        let (routes, drain) = (routes.routes(), shutdown.draining());
+        match self.tls {
+            Some(tls) => {
+                let secured = tls.accept(self.listener);
+                server.serve_with_incoming_shutdown(routes, secured, drain).await?;
+            }
+            None => {
+                let plain = TcpListenerStream::new(self.listener);
+                server.serve_with_incoming_shutdown(routes, plain, drain).await?;
+            }
+        }
         Ok(())
+    }
+}
+
+/// Refuses peers that have no business here. Who is without mutual TLS is on this host's loopback.
+#[derive(Clone)]
+struct Callers<S> {
+    inner: S,
+    callers: &'static [Peer],
+}
+
+impl<S> Service<Request<Body>> for Callers<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let peer = request.extensions().get::<Peer>().copied();
+        let may = peer.is_none_or(|peer| self.callers.contains(&peer));
+        if may || request.uri().path().starts_with(HEALTH) {
+            return self.inner.call(request).boxed();
+        }
+        let peer = peer.map_or("", Peer::name);
+        tracing::warn!(peer, method = request.uri().path(), "a service called what it may not");
+        let text = format!("{peer} may not call this service");
+        future::ready(Ok(Status::permission_denied(text).into_http())).boxed()
     }
 }

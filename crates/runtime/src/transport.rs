@@ -3,20 +3,25 @@
 //! Both run through the same stack, so deadlines, traces and panics behave alike in process and over TCP.
 
 use std::{
-    fmt,
+    fmt, io,
     str::FromStr,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
-use tonic::{Status, body::Body, transport::Endpoint};
+use tonic::{Code, Status, body::Body, transport::Endpoint};
 use tower::{BoxError, Layer, Service, ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument as _;
 
-use crate::trace::{TRACEPARENT, TraceId};
+use crate::{
+    Peer, Tls,
+    trace::{TRACEPARENT, TraceId},
+};
 
 /// What a generated client is made over.
 pub type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, CallError>;
@@ -24,8 +29,8 @@ pub type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, CallErro
 /// A call that did not reach its service. A type of its own, because a boxed error's hidden lifetime makes the
 /// compiler lose sight of which futures are `Send`.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct CallError(BoxError);
+#[error("{0}")]
+pub struct CallError(#[source] BoxError);
 
 /// The deadline of a call that sets none: time to the first byte of the answer.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
@@ -39,7 +44,7 @@ pub enum Neighbour {
     /// In this process.
     #[default]
     InProcess,
-    /// At this address: `http://host:port`.
+    /// At this address: `http://host:port` on loopback, `https://host:port` with mutual TLS.
     Url(Uri),
 }
 
@@ -50,7 +55,7 @@ impl FromStr for Neighbour {
             return Ok(Self::InProcess);
         }
         match text.parse::<Uri>() {
-            Ok(uri) if uri.scheme_str() == Some("http") && uri.authority().is_some() => Ok(Self::Url(uri)),
+            Ok(uri) if is_http(&uri) && uri.authority().is_some() => Ok(Self::Url(uri)),
             _ => Err(format!("`{text}` is neither `in-process` nor an address like http://127.0.0.1:7001")),
         }
     }
@@ -88,16 +93,51 @@ where
     BoxCloneSyncService::new(ClientStack { inner: ServerLayer.layer(server).map_err(CallError) })
 }
 
-/// A transport to a server at `uri`, connected at the first call and again whenever the connection is lost.
-pub fn remote(uri: Uri) -> Transport {
-    let channel = Endpoint::from(uri)
+fn is_http(uri: &Uri) -> bool {
+    matches!(uri.scheme_str(), Some("http" | "https"))
+}
+
+/// A transport to the service `to` at `uri`, connected at the first call and again whenever the connection is lost.
+///
+/// # Errors
+/// `https` without a certificate to show, or `http` with one.
+pub fn remote(uri: &Uri, tls: Option<&Arc<Tls>>, to: Peer) -> io::Result<Transport> {
+    let problem = |text: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{uri}: {text}")));
+    let channel = match (uri.scheme_str(), tls) {
+        (Some("https"), None) => return problem("https needs certificates: set tls"),
+        (Some("http"), Some(_)) => return problem("a service with certificates calls https only"),
+        (_, None) => endpoint(uri.clone()).connect_lazy(),
+        (_, Some(tls)) => {
+            // To tonic it is a plain connection: the stream that it gets is secured already.
+            let address = uri.authority().map_or("", |authority| authority.as_str()).to_owned();
+            let plain = Uri::builder().scheme("http").authority(address.as_str()).path_and_query("/").build();
+            let tls = Arc::clone(tls);
+            let connect = tower::service_fn(move |_: Uri| {
+                let (tls, address) = (Arc::clone(&tls), address.clone());
+                async move { tls.connect(&address, to).await.map(TokioIo::new) }
+            });
+            endpoint(plain.map_err(io::Error::other)?).connect_with_connector_lazy(connect)
+        }
+    };
+    let inner = channel.map_err(|error| CallError(not_reached(error.into()).into()));
+    Ok(BoxCloneSyncService::new(ClientStack { inner }))
+}
+
+/// A connection that fails is the neighbour's absence, in whatever way it failed: worth another try.
+fn not_reached(error: BoxError) -> Status {
+    match Status::from_error(error) {
+        status if status.code() == Code::Unknown => Status::unavailable(status.message()),
+        status => status,
+    }
+}
+
+fn endpoint(uri: Uri) -> Endpoint {
+    Endpoint::from(uri)
         .connect_timeout(Duration::from_secs(5))
         .tcp_nodelay(true)
         .tcp_keepalive(Some(Duration::from_secs(10)))
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5))
-        .connect_lazy();
-    BoxCloneSyncService::new(ClientStack { inner: channel.map_err(|error| CallError(error.into())) })
 }
 
 /// The caller's half of the stack: a deadline on every call, and the trace.

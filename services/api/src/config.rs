@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use paastech_runtime::{Secret, telemetry::LogConfig, transport::Neighbour};
+use paastech_runtime::{Neighbour, Secret, TlsConfig, telemetry::LogConfig};
 use serde::{Deserialize, Serialize};
 
 pub use crate::{
@@ -20,6 +20,8 @@ pub struct Config {
     pub admin_socket: Option<PathBuf>,
     /// Where the internal gRPC is served, when the SSH server is another process.
     pub control_listen: SocketAddr,
+    /// The separate binary's certificate; without one its internal side is on loopback only, and it calls nobody elsewhere.
+    pub tls: Option<TlsConfig>,
     /// `sqlite:/path/to/file?mode=rwc` or `postgres://…`. Empty = SQLite in the data directory.
     pub database: Secret,
     /// Logs of operations, the setup token.
@@ -66,6 +68,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_socket: None,
             control_listen: SocketAddr::from(([127, 0, 0, 1], 7003)),
+            tls: None,
             database: Secret::default(),
             data_dir: PathBuf::from("/var/lib/paastech"),
             secrets_dir: None,

@@ -2,13 +2,14 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
+use anyhow::Context as _;
 use clap::Parser;
 use paastech_api::{Config, Neighbours, Service};
 use paastech_proto::{
     git::git_controller_client::GitControllerClient, pomegranate::pomegranate_client::PomegranateClient,
 };
 use paastech_runtime::{
-    Clock, Neighbour, Shutdown, Transport, config, serve::GrpcServer, telemetry, transport,
+    Clock, Neighbour, Peer, Shutdown, Tls, config, serve::GrpcServer, telemetry, transport,
 };
 
 /// The HTTP API of PaaSTech, its database and its operations.
@@ -32,20 +33,20 @@ async fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     telemetry::init(&config.log);
-    let git = GitControllerClient::new(remote("git_controller", &config.git_controller)?);
-    let pomegranate = PomegranateClient::new(remote("pomegranate", &config.pomegranate)?);
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    let remote = |key: &str, neighbour: &Neighbour, peer: Peer| match neighbour {
+        Neighbour::Url(uri) => transport::remote(uri, tls.as_ref(), peer).with_context(|| key.to_owned()),
+        Neighbour::InProcess => anyhow::bail!("{key}: this process holds the api alone: give an address"),
+    };
+    let git = remote("git_controller", &config.git_controller, Peer::GitController)?;
+    let pomegranate = remote("pomegranate", &config.pomegranate, Peer::Pomegranate)?;
+    let neighbours =
+        Neighbours { git: GitControllerClient::new(git), pomegranate: PomegranateClient::new(pomegranate) };
     let shutdown = Shutdown::new();
-    let control = GrpcServer::bind(config.control_listen).await?;
-    let service = Service::build(config, Neighbours { git, pomegranate }, Clock::system()).await?;
-    shutdown.spawn("control", control.run(service.control_server(), shutdown.clone()));
+    let control = GrpcServer::bind(config.control_listen, tls.clone()).await?;
+    let service = Service::build(config, neighbours, Clock::system()).await?;
+    shutdown.spawn("control", control.run(service.control_server(), &[Peer::SshGitServer], shutdown.clone()));
     tracing::info!(http = %service.addr(), "serving");
     service.run(&shutdown);
     Ok(shutdown.run_until_signal(Duration::from_secs(20)).await?)
-}
-
-fn remote(key: &str, neighbour: &Neighbour) -> anyhow::Result<Transport> {
-    match neighbour {
-        Neighbour::Url(uri) => Ok(transport::remote(uri.clone())),
-        Neighbour::InProcess => anyhow::bail!("{key}: this process holds the api alone: give an address"),
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use paastech_runtime::telemetry::LogConfig;
+use paastech_runtime::{TlsConfig, telemetry::LogConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::archive;
@@ -13,6 +13,8 @@ use crate::archive;
 pub struct Config {
     /// Where the separate binary listens.
     pub listen: SocketAddr,
+    /// The separate binary's certificate; without one it listens on loopback only.
+    pub tls: Option<TlsConfig>,
     /// How the separate binary logs.
     pub log: LogConfig,
     /// The directory that holds the repositories.
@@ -31,6 +33,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7001)),
+            tls: None,
             log: LogConfig::default(),
             root: PathBuf::from("/var/lib/paastech/repositories"),
             git: PathBuf::from("/usr/bin/git"),

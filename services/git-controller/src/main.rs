@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use paastech_git_controller::{Config, build, cage};
-use paastech_runtime::{Shutdown, config, serve::GrpcServer, telemetry};
+use paastech_runtime::{Peer, Shutdown, Tls, config, serve::GrpcServer, telemetry};
 
 /// Bare git repositories over gRPC.
 #[derive(Parser)]
@@ -30,10 +30,11 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     telemetry::init(&config.log);
-    let grpc = GrpcServer::bind(config.listen).await?;
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    let grpc = GrpcServer::bind(config.listen, tls).await?;
     let shutdown = Shutdown::new();
     let server = build(config, shutdown.clone()).await?;
     tracing::info!(address = %grpc.addr()?, "listening");
-    shutdown.spawn("grpc", grpc.run(server, shutdown.clone()));
+    shutdown.spawn("grpc", grpc.run(server, &[Peer::Api], shutdown.clone()));
     Ok(shutdown.run_until_signal(Duration::from_secs(30)).await?)
 }

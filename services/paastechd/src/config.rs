@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use paastech_edge::EdgeConfig;
 use paastech_runtime::{
-    Neighbour,
+    Neighbour, TlsConfig,
     config::{self, ConfigError},
     telemetry::LogConfig,
 };
@@ -22,6 +22,8 @@ pub struct Config {
     pub stop_seconds: u64,
     /// Also serve the internal gRPC of the services that run here, each at its section's `listen`.
     pub serve_neighbours: bool,
+    /// The api's certificate, with which services elsewhere are called and these are served; the sections have none.
+    pub tls: Option<TlsConfig>,
     /// The log.
     pub log: LogConfig,
     /// The HTTP API. Its `git_controller` and `pomegranate` say where those are: `in-process` or a URL.
@@ -43,6 +45,7 @@ impl Default for Config {
             domain: "localhost".to_owned(),
             stop_seconds: 30,
             serve_neighbours: false,
+            tls: None,
             log: LogConfig::default(),
             api: paastech_api::Config::default(),
             ssh: paastech_ssh_git_server::Config::default(),
@@ -92,6 +95,15 @@ impl Config {
         ];
         if let Some((key, _)) = logs.iter().find(|(_, log)| **log != LogConfig::default()) {
             return Some(format!("{key}: this process has one log: set `log`"));
+        }
+        let certificates = [
+            ("api.tls", &self.api.tls),
+            ("ssh.tls", &self.ssh.tls),
+            ("git_controller.tls", &self.git_controller.tls),
+            ("pomegranate.tls", &self.pomegranate.tls),
+        ];
+        if let Some((key, _)) = certificates.iter().find(|(_, tls)| tls.is_some()) {
+            return Some(format!("{key}: this process has one certificate: set `tls`"));
         }
         let pomegranate = pomegranate::Config::default();
         let made = [

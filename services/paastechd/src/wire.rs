@@ -9,7 +9,7 @@ use paastech_proto::{
     control::control_client::ControlClient, git::git_controller_client::GitControllerClient,
     pomegranate::pomegranate_client::PomegranateClient,
 };
-use paastech_runtime::{Clock, Neighbour, SecretFiles, Shutdown, serve::GrpcServer, transport};
+use paastech_runtime::{Clock, Neighbour, Peer, SecretFiles, Shutdown, Tls, serve::GrpcServer, transport};
 
 use crate::{
     config::Config,
@@ -45,26 +45,32 @@ pub async fn start(mut config: Config, shutdown: &Shutdown) -> anyhow::Result<Ru
     config.pomegranate.proxy.internal.get_or_insert(edge.internal_addr());
     config.pomegranate.proxy.public.get_or_insert(edge_addr);
 
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+
     let git = match &config.api.git_controller {
-        Neighbour::Url(uri) => transport::remote(uri.clone()),
+        Neighbour::Url(uri) => {
+            transport::remote(uri, tls.as_ref(), Peer::GitController).context("api.git_controller")?
+        }
         Neighbour::InProcess => {
             let listen = config.git_controller.listen;
             let server = paastech_git_controller::build(config.git_controller, shutdown.clone()).await?;
             if config.serve_neighbours {
-                let grpc = GrpcServer::bind(listen).await.context("git_controller.listen")?;
-                shutdown.spawn("git-controller", grpc.run(server.clone(), shutdown.clone()));
+                let grpc = GrpcServer::bind(listen, tls.clone()).await.context("git_controller.listen")?;
+                shutdown.spawn("git-controller", grpc.run(server.clone(), &[Peer::Api], shutdown.clone()));
             }
             transport::in_process(server)
         }
     };
     let pomegranate = match &config.api.pomegranate {
-        Neighbour::Url(uri) => transport::remote(uri.clone()),
+        Neighbour::Url(uri) => {
+            transport::remote(uri, tls.as_ref(), Peer::Pomegranate).context("api.pomegranate")?
+        }
         Neighbour::InProcess => {
             let listen = config.pomegranate.listen;
             let server = pomegranate::build(config.pomegranate, key).await?.server();
             if config.serve_neighbours {
-                let grpc = GrpcServer::bind(listen).await.context("pomegranate.listen")?;
-                shutdown.spawn("pomegranate", grpc.run(server.clone(), shutdown.clone()));
+                let grpc = GrpcServer::bind(listen, tls.clone()).await.context("pomegranate.listen")?;
+                shutdown.spawn("pomegranate", grpc.run(server.clone(), &[Peer::Api], shutdown.clone()));
             }
             transport::in_process(server)
         }
@@ -79,11 +85,11 @@ pub async fn start(mut config: Config, shutdown: &Shutdown) -> anyhow::Result<Ru
     let api_addr = api.addr();
     let control = api.control_server();
     if config.serve_neighbours {
-        let grpc = GrpcServer::bind(control_listen).await.context("api.control_listen")?;
-        shutdown.spawn("control", grpc.run(control.clone(), shutdown.clone()));
+        let grpc = GrpcServer::bind(control_listen, tls.clone()).await.context("api.control_listen")?;
+        shutdown.spawn("control", grpc.run(control.clone(), &[Peer::SshGitServer], shutdown.clone()));
     }
     let control = match &config.ssh.control {
-        Neighbour::Url(uri) => transport::remote(uri.clone()),
+        Neighbour::Url(uri) => transport::remote(uri, tls.as_ref(), Peer::Api).context("ssh.control")?,
         Neighbour::InProcess => transport::in_process(control),
     };
     let ssh = paastech_ssh_git_server::build(config.ssh, ControlClient::new(control)).await?;

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use paastech_runtime::telemetry::LogConfig;
+use paastech_runtime::{TlsConfig, telemetry::LogConfig};
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set.
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Where the separate process serves gRPC.
     pub listen: SocketAddr,
+    /// The separate process's certificate; without one it listens on loopback only.
+    pub tls: Option<TlsConfig>,
     /// The separate process's log.
     pub log: LogConfig,
     /// The engine's Unix socket.
@@ -106,6 +108,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 7002).into(),
+            tls: None,
             log: LogConfig::default(),
             socket: "/var/run/docker.sock".into(),
             state_dir: "/var/lib/paastech/pomegranate".into(),

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::Parser;
 use paastech_labels::LabelKey;
-use paastech_runtime::{Shutdown, config, serve::GrpcServer, telemetry};
+use paastech_runtime::{Peer, Shutdown, Tls, config, serve::GrpcServer, telemetry};
 use pomegranate::Config;
 
 /// The deployment manager of PaaSTech.
@@ -31,9 +31,10 @@ async fn main() -> anyhow::Result<ExitCode> {
     telemetry::init(&config.log);
     let key = std::fs::read_to_string(&config.label_key_file)
         .with_context(|| format!("label key {}", config.label_key_file.display()))?;
-    let server = GrpcServer::bind(config.listen).await?;
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    let server = GrpcServer::bind(config.listen, tls).await?;
     let service = pomegranate::build(config, LabelKey::from_hex(&key)?).await?;
     let shutdown = Shutdown::new();
-    shutdown.spawn("grpc", server.run(service.server(), shutdown.clone()));
+    shutdown.spawn("grpc", server.run(service.server(), &[Peer::Api], shutdown.clone()));
     Ok(shutdown.run_until_signal(Duration::from_secs(30)).await?)
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use paastech_git_controller::archive;
-use paastech_runtime::{Neighbour, telemetry::LogConfig};
+use paastech_runtime::{Neighbour, TlsConfig, telemetry::LogConfig};
 use serde::{Deserialize, Serialize};
 
 /// The configuration of the SSH server.
@@ -14,6 +14,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the api's internal side is; the separate binary needs an address.
     pub control: Neighbour,
+    /// The separate binary's certificate, for an api that has one.
+    pub tls: Option<TlsConfig>,
     /// How the separate binary logs.
     pub log: LogConfig,
     /// The git-controller's directory of repositories.
@@ -35,6 +37,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 2222)),
             control: Neighbour::InProcess,
+            tls: None,
             log: LogConfig::default(),
             repositories: PathBuf::from("/var/lib/paastech/repositories"),
             state_dir: PathBuf::from("/var/lib/paastech/ssh"),

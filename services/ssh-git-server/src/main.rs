@@ -2,9 +2,10 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
+use anyhow::Context as _;
 use clap::Parser;
 use paastech_proto::control::control_client::ControlClient;
-use paastech_runtime::{Neighbour, Shutdown, config, telemetry, transport};
+use paastech_runtime::{Neighbour, Peer, Shutdown, Tls, config, telemetry, transport};
 use paastech_ssh_git_server::{Config, applet, build};
 
 /// The SSH front door for git.
@@ -35,10 +36,10 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     telemetry::init(&config.log);
-    let Neighbour::Url(api) = config.control.clone() else {
-        anyhow::bail!("control: give the api's address")
-    };
-    let service = build(config, ControlClient::new(transport::remote(api))).await?;
+    let Neighbour::Url(api) = &config.control else { anyhow::bail!("control: give the api's address") };
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    let control = transport::remote(api, tls.as_ref(), Peer::Api).context("control")?;
+    let service = build(config, ControlClient::new(control)).await?;
     let shutdown = Shutdown::new();
     shutdown.spawn("ssh", service.run(shutdown.clone()));
     Ok(shutdown.run_until_signal(Duration::from_secs(300)).await?)

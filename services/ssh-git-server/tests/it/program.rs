@@ -20,9 +20,9 @@ pub(crate) struct Program {
 impl Program {
     /// Starts it; the world's clients speak to it from now on.
     pub(crate) async fn start(world: &mut World) -> Self {
-        let control = GrpcServer::bind(([127, 0, 0, 1], 0).into()).await.expect("bound");
+        let control = GrpcServer::bind(([127, 0, 0, 1], 0).into(), None).await.expect("bound");
         let url = format!("http://{}", control.addr().expect("bound"));
-        world.shutdown.spawn("control", control.run(world.fake.server(), world.shutdown.clone()));
+        world.shutdown.spawn("control", control.run(world.fake.server(), &[], world.shutdown.clone()));
         let mut config = config(world.dir.path(), Limits::default());
         config.state_dir = world.dir.path().join("program");
         let file = world.dir.path().join("program.toml");

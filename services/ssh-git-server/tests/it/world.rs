@@ -13,7 +13,7 @@ use paastech_proto::{
     control::control_client::ControlClient,
     git::{CreateRepositoryRequest, Scope, git_controller_client::GitControllerClient},
 };
-use paastech_runtime::{Shutdown, Transport, serve::GrpcServer, transport};
+use paastech_runtime::{Peer, Shutdown, Transport, serve::GrpcServer, transport};
 use paastech_ssh_git_server::{Config, build, config::Limits};
 use paastech_types::{AccountId, ProjectId};
 use tempfile::TempDir;
@@ -106,10 +106,11 @@ impl World {
     /// One whose api is reached over a socket.
     pub(crate) async fn over_tcp() -> Self {
         let (fake, shutdown) = (Fake::default(), Shutdown::new());
-        let server = GrpcServer::bind(([127, 0, 0, 1], 0).into()).await.expect("bound");
-        let uri = format!("http://{}", server.addr().expect("bound")).parse().expect("an address");
-        shutdown.spawn("control", server.run(fake.server(), shutdown.clone()));
-        Self::on(fake, transport::remote(uri), Limits::default(), shutdown).await
+        let server = GrpcServer::bind(([127, 0, 0, 1], 0).into(), None).await.expect("bound");
+        let uri = format!("http://{}", server.addr().expect("bound"));
+        shutdown.spawn("control", server.run(fake.server(), &[], shutdown.clone()));
+        let control = transport::remote(&uri.parse().expect("an address"), None, Peer::Api).expect("made");
+        Self::on(fake, control, Limits::default(), shutdown).await
     }
 
     async fn on(fake: Fake, transport: Transport, limits: Limits, shutdown: Shutdown) -> Self {

@@ -1,0 +1,5 @@
+//! Calls between services, over every kind of connection.
+
+mod odd;
+mod tls;
+mod transport;
