@@ -6,6 +6,7 @@ mod base_image;
 mod bench;
 mod build_memory;
 mod builder;
+mod certs;
 mod daemon;
 mod engine;
 mod firewall;
@@ -67,6 +68,8 @@ enum Command {
     Toolchains,
     /// Loads the rules that keep apps off this host, as `up` does (root)
     Firewall(firewall::Rules),
+    /// Makes an installation's authority and its services' certificates, and renews those that are due
+    Certs(certs::Options),
 }
 
 #[tokio::main]
@@ -96,6 +99,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Bench(options) => bench::run(options).await?,
         Command::Toolchains => toolchains::renew().await?,
         Command::Firewall(rules) => firewall::load(&rules).await?,
+        Command::Certs(options) => certs::run(&options)?,
     }
     Ok(ExitCode::SUCCESS)
 }

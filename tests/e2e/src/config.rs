@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, net::TcpListener, path::Path};
 
 use anyhow::Result;
+use paastech_runtime::Peer;
 use toml::{Table, toml};
 
 use crate::platform::Place;
@@ -52,7 +53,7 @@ impl Ports {
 }
 
 fn url(address: SocketAddr) -> String {
-    format!("http://{address}")
+    format!("https://{address}")
 }
 
 fn text(path: &Path) -> String {
@@ -72,7 +73,9 @@ pub(crate) fn daemon(place: &Place) -> Table {
 
 /// `paastechd`, which finds Pomegranate elsewhere.
 pub(crate) fn daemon_without_pomegranate(place: &Place) -> Table {
-    daemon(place).with("api", api_settings(place).with("pomegranate", url(place.ports.pomegranate)))
+    daemon(place)
+        .with("api", api_settings(place).with("pomegranate", url(place.ports.pomegranate)))
+        .with("tls", tls(place, Peer::Api))
 }
 
 trait With {
@@ -97,6 +100,16 @@ pub(crate) fn api(place: &Place, database: &str) -> Table {
         .with("control_listen", place.ports.control.to_string())
         .with("git_controller", url(place.ports.git_controller))
         .with("pomegranate", url(place.ports.pomegranate))
+        .with("tls", tls(place, Peer::Api))
+}
+
+/// A service's certificate.
+fn tls(place: &Place, service: Peer) -> Table {
+    let file = |name: &str| text(&place.certificates().join(service.name()).join(name));
+    Table::new()
+        .with("ca", file("ca.pem"))
+        .with("certificate", file("certificate.pem"))
+        .with("key", file("key.pem"))
 }
 
 fn api_settings(place: &Place) -> Table {
@@ -146,6 +159,7 @@ pub(crate) fn git_controller(place: &Place) -> Table {
     Table::new()
         .with("listen", place.ports.git_controller.to_string())
         .with("root", text(&place.data.join("repositories")))
+        .with("tls", tls(place, Peer::GitController))
 }
 
 /// The SSH server alone.
@@ -153,6 +167,7 @@ pub(crate) fn ssh(place: &Place) -> Table {
     ssh_settings(place)
         .with("repositories", text(&place.data.join("repositories")))
         .with("state_dir", text(&place.data.join("ssh")))
+        .with("tls", tls(place, Peer::SshGitServer))
 }
 
 fn ssh_settings(place: &Place) -> Table {
@@ -191,6 +206,7 @@ pub(crate) fn pomegranate(place: &Place) -> Table {
         .with("instance", place.instance.clone())
         .with("label_key_file", text(&place.secrets().join("label-hmac")))
         .with("proxy", proxy)
+        .with("tls", tls(place, Peer::Pomegranate))
 }
 
 fn pomegranate_settings(place: &Place) -> Table {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -68,6 +68,11 @@ impl Place {
         self.data.join("secrets")
     }
 
+    /// The folder of the services' certificates.
+    pub(crate) fn certificates(&self) -> PathBuf {
+        self.data.join("certificates")
+    }
+
     /// Where the host's root needs no log-in.
     pub(crate) fn admin_socket(&self) -> PathBuf {
         self.data.join("admin.sock")
@@ -109,6 +114,7 @@ impl Platform {
         let secrets = SecretFiles::ensure(data.join("secrets"))?;
         secrets.label_hmac()?;
         let instance = secrets.instance()?;
+        paastech_certs::ensure(&data.join("certificates"), SystemTime::now().into(), false)?;
         let engine = engine.seen_by(&instance);
         let place = Place {
             ports,
