@@ -5,7 +5,12 @@ use std::{fmt, fs, io, path::Path};
 
 use config::{Config, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error as _},
+};
+
+use crate::secrets::read_private;
 
 /// Why a configuration could not be had; names the file or key.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +76,11 @@ pub fn print<T: Serialize>(config: &T) -> Result<String, ConfigError> {
     Ok(toml::to_string_pretty(config)?)
 }
 
-/// A value that neither `Debug` nor `Serialize` shows.
+/// What a secret's value begins with when the rest is the path of the file that holds it.
+const IN_FILE: &str = "file:";
+
+/// A value that neither `Debug` nor `Serialize` shows. `file:<path>` in a configuration is what that file holds, which
+/// its owner alone may read.
 #[derive(Clone, Default)]
 pub struct Secret(SecretString);
 
@@ -102,12 +111,21 @@ impl Serialize for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::new)
+        let text = String::deserialize(deserializer)?;
+        match text.strip_prefix(IN_FILE) {
+            Some(path) => {
+                let held = read_private(Path::new(path)).map_err(D::Error::custom)?;
+                Ok(Self::new(held.trim_end_matches('\n')))
+            }
+            None => Ok(Self::new(text)),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[derive(Debug, Serialize, Deserialize)]
@@ -137,6 +155,19 @@ mod tests {
     fn an_unknown_key_is_named() {
         let error = load::<Sample>(None, &[("lisen", "x".to_owned())]).expect_err("refused");
         assert!(error.to_string().contains("lisen"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_may_lie_in_a_file_that_nobody_else_reads() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("key");
+        fs::write(&path, "hunter2\n").expect("a file");
+        let load = || load::<Sample>(None, &[("key", format!("file:{}", path.display()))]);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("private");
+        assert_eq!(load().expect("loads").key.expose(), "hunter2");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).expect("open");
+        let error = load().expect_err("refused").to_string();
+        assert!(error.contains("others may read it") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -21,9 +21,15 @@ use tonic::{
     service::{Routes, RoutesBuilder},
     transport::Server,
 };
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tower::Service;
 
-use crate::{Peer, Shutdown, Tls, transport::ServerLayer};
+use crate::{
+    Peer, Shutdown, Tls,
+    transport::{ServerLayer, remote},
+};
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
@@ -97,6 +103,23 @@ impl GrpcServer {
         }
         Ok(())
     }
+}
+
+/// Asks the service `who`, which listens at `listen` on this host, whether it serves.
+///
+/// # Errors
+/// It does not.
+pub async fn check_health(listen: SocketAddr, tls: Option<&Arc<Tls>>, who: Peer) -> anyhow::Result<()> {
+    let host = if listen.ip().is_unspecified() {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port()))
+    } else {
+        listen
+    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let transport = remote(&format!("{scheme}://{host}").parse()?, tls, who)?;
+    let health = HealthClient::new(transport).check(HealthCheckRequest::default()).await?.into_inner();
+    anyhow::ensure!(health.status() == ServingStatus::Serving, "{} says {:?}", who.name(), health.status());
+    Ok(())
 }
 
 /// Refuses peers that have no business here. Who is without mutual TLS is on this host's loopback.

@@ -9,7 +9,9 @@ use paastech_proto::{
     git::git_controller_client::GitControllerClient, pomegranate::pomegranate_client::PomegranateClient,
 };
 use paastech_runtime::{
-    Clock, Neighbour, Peer, Shutdown, Tls, config, serve::GrpcServer, telemetry, transport,
+    Clock, Neighbour, Peer, Shutdown, Tls, config,
+    serve::{GrpcServer, check_health},
+    telemetry, transport,
 };
 
 /// The HTTP API of PaaSTech, its database and its operations.
@@ -22,6 +24,9 @@ struct Args {
     /// Print the merged configuration and end.
     #[arg(long)]
     check_config: bool,
+    /// Ask the one that runs with this configuration whether it serves; the exit code says.
+    #[arg(long)]
+    health: bool,
 }
 
 #[tokio::main]
@@ -32,8 +37,12 @@ async fn main() -> anyhow::Result<ExitCode> {
         println!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&config.log);
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    if args.health {
+        check_health(config.control_listen, tls.as_ref(), Peer::Api).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    telemetry::init(&config.log);
     let remote = |key: &str, neighbour: &Neighbour, peer: Peer| match neighbour {
         Neighbour::Url(uri) => transport::remote(uri, tls.as_ref(), peer).with_context(|| key.to_owned()),
         Neighbour::InProcess => anyhow::bail!("{key}: this process holds the api alone: give an address"),

@@ -4,7 +4,11 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use paastech_git_controller::{Config, build, cage};
-use paastech_runtime::{Peer, Shutdown, Tls, config, serve::GrpcServer, telemetry};
+use paastech_runtime::{
+    Peer, Shutdown, Tls, config,
+    serve::{GrpcServer, check_health},
+    telemetry,
+};
 
 /// Bare git repositories over gRPC.
 #[derive(Parser)]
@@ -16,6 +20,9 @@ struct Flags {
     /// Print the merged configuration and exit.
     #[arg(long)]
     check_config: bool,
+    /// Ask the one that runs with this configuration whether it serves; the exit code says.
+    #[arg(long)]
+    health: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -29,8 +36,12 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
         print!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&config.log);
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    if flags.health {
+        check_health(config.listen, tls.as_ref(), Peer::GitController).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    telemetry::init(&config.log);
     let grpc = GrpcServer::bind(config.listen, tls).await?;
     let shutdown = Shutdown::new();
     let server = build(config, shutdown.clone()).await?;

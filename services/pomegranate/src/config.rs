@@ -23,6 +23,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// Fences and sources.
     pub state_dir: PathBuf,
+    /// The sockets of engine gates, at a path that means the same to the engine; `gates` in the state folder when absent.
+    pub gate_dir: Option<PathBuf>,
     /// The installation id that labels every object: 1 to 64 letters, digits and hyphens.
     pub instance: String,
     /// The file with the key that signs labels, 64 hex digits; read by the separate process only.
@@ -112,6 +114,7 @@ impl Default for Config {
             log: LogConfig::default(),
             socket: "/var/run/docker.sock".into(),
             state_dir: "/var/lib/paastech/pomegranate".into(),
+            gate_dir: None,
             instance: String::new(),
             label_key_file: "/var/lib/paastech/secrets/label-hmac".into(),
             require_non_root: false,

@@ -51,13 +51,11 @@ impl Service {
 }
 
 /// An empty folder for the sockets of engine gates: those of an earlier process serve nobody.
-fn gates(state_dir: &Path) -> std::io::Result<PathBuf> {
-    let dir = state_dir.join("gates");
-    match std::fs::remove_dir_all(&dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+fn gates(dir: &Path) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(dir)?;
+    for entry in std::fs::read_dir(dir)? {
+        std::fs::remove_dir_all(entry?.path())?;
     }
-    std::fs::create_dir_all(&dir)?;
     dir.canonicalize()
 }
 
@@ -80,7 +78,8 @@ pub async fn build(config: Config, key: LabelKey) -> anyhow::Result<Service> {
         tracing::warn!(%error, "the engine does not answer yet");
     }
     let sources = Arc::new(sources);
-    let gates = gates(&config.state_dir).with_context(state)?;
+    let gate_dir = config.gate_dir.clone().unwrap_or_else(|| config.state_dir.join("gates"));
+    let gates = gates(&gate_dir).with_context(|| format!("folder of gates {}", gate_dir.display()))?;
     let builds = Builds::new(Arc::clone(&engine), Arc::clone(&sources), Clock::system(), &config, gates);
     Ok(Service { handler: Handler::new(config, engine, fences, sources, builds) })
 }

@@ -5,7 +5,11 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::Parser;
 use paastech_labels::LabelKey;
-use paastech_runtime::{Peer, Shutdown, Tls, config, serve::GrpcServer, telemetry};
+use paastech_runtime::{
+    Peer, Shutdown, Tls, config,
+    serve::{GrpcServer, check_health},
+    telemetry,
+};
 use pomegranate::Config;
 
 /// The deployment manager of PaaSTech.
@@ -18,6 +22,9 @@ struct Flags {
     /// Print the merged configuration and stop.
     #[arg(long)]
     check_config: bool,
+    /// Ask the one that runs with this configuration whether it serves; the exit code says.
+    #[arg(long)]
+    health: bool,
 }
 
 #[tokio::main]
@@ -28,10 +35,14 @@ async fn main() -> anyhow::Result<ExitCode> {
         print!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    if flags.health {
+        check_health(config.listen, tls.as_ref(), Peer::Pomegranate).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     telemetry::init(&config.log);
     let key = std::fs::read_to_string(&config.label_key_file)
         .with_context(|| format!("label key {}", config.label_key_file.display()))?;
-    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
     let server = GrpcServer::bind(config.listen, tls).await?;
     let service = pomegranate::build(config, LabelKey::from_hex(&key)?).await?;
     let shutdown = Shutdown::new();
