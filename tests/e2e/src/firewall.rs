@@ -3,26 +3,33 @@
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use tokio::io::AsyncWriteExt as _;
+use tokio::{
+    io::AsyncWriteExt as _,
+    sync::{Mutex, MutexGuard},
+};
 
 use crate::{binaries, process};
 
+/// The host has one table: who has loaded the rules keeps others from taking them away.
+static TURN: Mutex<()> = Mutex::const_new(());
 const TABLE: [&str; 3] = ["table", "inet", "paastech"];
 
 /// The loaded rules.
 pub(crate) struct Firewall {
     /// The table as it was; empty where there was none.
     before: String,
+    _turn: MutexGuard<'static, ()>,
     home: std::path::PathBuf,
 }
 
 impl Firewall {
     /// Loads them.
     pub(crate) async fn load(home: &std::path::Path) -> Result<Self> {
+        let turn = TURN.lock().await;
         let mut xtask = process::command(binaries::find("xtask")?, home);
         let before = list(home).await?;
         ensure!(xtask.arg("firewall").status().await?.success(), "the rules cannot be loaded");
-        Ok(Self { before, home: home.to_owned() })
+        Ok(Self { before, _turn: turn, home: home.to_owned() })
     }
 
     /// How many packets the first rule with these words has dropped.
