@@ -78,7 +78,7 @@ async fn pull(engine: &Engine) -> Result<bool> {
 }
 
 async fn from_public(engine: &Engine, step: &Step, bundle: &[u8], key: String) -> Result<()> {
-    let mut context = builder::context::Context::new("base.Dockerfile")?;
+    let mut context = builder::context::Context::new("buildpacks/builder/base.Dockerfile")?;
     context.apt()?;
     context.certificates(bundle)?;
     let (context, _) = context.finish()?;

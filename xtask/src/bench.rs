@@ -41,7 +41,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 async fn idle() -> Result<()> {
     let engine = engine::ensure().await?;
     base_image::ensure(&engine).await?;
-    let binaries = up::build(true).await?;
+    let binaries = up::build(up::PROGRAMS, true).await?;
     let dir = tempfile::Builder::new().prefix("pt-bench-").tempdir()?;
     let instance = Instance::start(dir.path(), engine, binaries).await?;
     let measured = measure(&instance).await;

@@ -12,6 +12,7 @@ mod engine;
 mod firewall;
 mod http;
 mod indexes;
+mod install;
 mod instance;
 mod interrupt;
 mod layout;
@@ -44,6 +45,7 @@ const EXAMPLES: &str = "Examples:\n  \
     cargo xtask up             # PaaSTech on this machine, with a sample app deployed\n  \
     cargo xtask down           # stops it\n  \
     cargo xtask test           # every check and every test\n  \
+    cargo xtask install        # the separate services on this host, under docker-compose\n  \
     cargo xtask engine         # a container engine, installed when there is none\n  \
     cargo xtask builder        # the images that build and run apps without a Dockerfile\n  \
     cargo xtask base-image     # the image that the others begin from";
@@ -60,6 +62,10 @@ enum Command {
     Up(up::Options),
     /// Stops the PaaSTech that `up` left running, and removes its apps when asked
     Down(up::DownOptions),
+    /// Installs the separate services on this host under docker-compose (root)
+    Install(install::Options),
+    /// Stops and removes what `install` made
+    Uninstall(install::UninstallOptions),
     /// Runs every check and every test
     Test(test::Options),
     /// Measures
@@ -95,6 +101,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Builder => builder::ensure(&engine::ensure().await?).await?,
         Command::Up(options) => up::run(options).await?,
         Command::Down(options) => up::down(options).await?,
+        Command::Install(options) => install::run(options).await?,
+        Command::Uninstall(options) => install::uninstall(options).await?,
         Command::Test(options) => test::run(options).await?,
         Command::Bench(options) => bench::run(options).await?,
         Command::Toolchains => toolchains::renew().await?,

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check and every test, in order, each part also alone, with totals at the end.
 
+mod compose;
 mod config;
 mod crates;
 mod fuzz;
@@ -59,6 +60,8 @@ enum Part {
     Config,
     /// Real git, ssh and containers, against one process and against four
     E2e,
+    /// The separate services under docker-compose, from nothing to an app that answers
+    Compose,
     /// Schemathesis over every route of the API
     Fuzz,
     /// ssh-audit on the SSH server
@@ -79,6 +82,7 @@ impl Part {
             Self::Postgres => crates::postgres(suite, tally).await,
             Self::Config => config::run(suite, tally).await,
             Self::E2e => crates::e2e(suite, tally).await,
+            Self::Compose => compose::run(suite, tally).await,
             Self::Fuzz => fuzz::run(suite, tally).await,
             Self::SshAudit => ssh_audit::run(suite, tally).await,
             Self::Leftovers => leftovers::run(suite, tally).await,

@@ -2,7 +2,7 @@
 
 mod install;
 
-pub(crate) use install::build;
+pub(crate) use install::{PROGRAMS, build};
 
 use std::path::PathBuf;
 
@@ -67,7 +67,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let engine = engine::ensure().await?;
     builder::ensure(&engine).await?;
     let layout = Layout::new(options.data.clone())?;
-    let built = install::build(options.release).await?;
+    let built = install::build(PROGRAMS, options.release).await?;
     // Whatever an earlier run left holds the ports.
     Daemon::stop_running(&layout).await?;
     options.ports.ensure_free()?;

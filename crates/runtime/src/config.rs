@@ -1,4 +1,5 @@
-//! Configuration in layers, later wins: defaults < file < environment `PAASTECH__SECTION__KEY` < flags.
+//! Configuration in layers, later wins: defaults < file < environment `PAASTECH__SECTION__KEY` < flags. An empty variable
+//! is as good as none.
 //! Unknown keys are errors: every configuration struct carries `deny_unknown_fields`.
 
 use std::{fmt, fs, io, path::Path};
@@ -60,7 +61,8 @@ pub fn load_over<T: DeserializeOwned>(
             .map_err(|source| ConfigError::File { path: path.display().to_string(), source })?;
         builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
     }
-    let environment = Environment::with_prefix("PAASTECH").prefix_separator("__").separator("__");
+    let environment =
+        Environment::with_prefix("PAASTECH").prefix_separator("__").separator("__").ignore_empty(true);
     builder = builder.add_source(environment);
     for (key, value) in flags {
         builder = builder.set_override(*key, value.clone())?;

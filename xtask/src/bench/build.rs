@@ -27,7 +27,7 @@ pub(crate) async fn run() -> Result<()> {
     let engine = engine::ensure().await?;
     base_image::ensure(&engine).await?;
     builder::ensure(&engine).await?;
-    let binaries = up::build(true).await?;
+    let binaries = up::build(up::PROGRAMS, true).await?;
     let dir = tempfile::Builder::new().prefix("pt-bench-").tempdir()?;
     let (mut ours, mut again, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

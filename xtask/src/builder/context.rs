@@ -21,10 +21,10 @@ const PHASES: [&str; 8] =
 pub(crate) struct Context(Builder<Vec<u8>>);
 
 impl Context {
-    /// With this Dockerfile of `buildpacks/builder`.
+    /// With this Dockerfile, a path in the workspace.
     pub(crate) fn new(dockerfile: &str) -> Result<Self> {
         let mut context = Self(Builder::new(Vec::new()));
-        let text = fs::read(paths::workspace().join("buildpacks/builder").join(dockerfile))?;
+        let text = fs::read(paths::workspace().join(dockerfile))?;
         context.file("Dockerfile", 0o644, &text)?;
         Ok(context)
     }
@@ -78,7 +78,8 @@ impl Context {
         Ok((bytes, hash))
     }
 
-    fn program(&mut self, name: &str, from: &Path) -> Result<()> {
+    /// A program.
+    pub(crate) fn program(&mut self, name: &str, from: &Path) -> Result<()> {
         let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
         self.file(name, 0o755, &bytes)
     }

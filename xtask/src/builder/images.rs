@@ -22,13 +22,13 @@ pub(crate) const RUN: &str = "paastech/run:12";
 pub(crate) const BUILDER: &str = "paastech/builder:12";
 /// Upstream's phases alone.
 pub(crate) const LIFECYCLE: &str = "paastech/lifecycle:12";
-const DOCKERFILE: &str = "Dockerfile";
+const DOCKERFILE: &str = "buildpacks/builder/Dockerfile";
 const KEY_LABEL: &str = "io.paastech.builder-key";
 
 /// Makes those that the engine does not hold in their present form.
 pub(crate) async fn ensure(engine: &Engine, lifecycle: &Path, packs: &[Buildpack]) -> Result<()> {
     let base = id(engine, base_image::IMAGE).await?;
-    let mut only_lifecycle = Context::new("lifecycle.Dockerfile")?;
+    let mut only_lifecycle = Context::new("buildpacks/builder/lifecycle.Dockerfile")?;
     only_lifecycle.lifecycle(lifecycle)?;
     let base = (base_image::IMAGE, base.as_str());
     make(engine, "", LIFECYCLE, only_lifecycle, base, BTreeMap::new()).await?;
@@ -63,8 +63,8 @@ fn metadata(packs: &[Buildpack]) -> Value {
     })
 }
 
-/// Makes one on a base, which has a name and an id.
-async fn make(
+/// Makes one on a base, which has a name and an id, unless the engine has it in this form.
+pub(crate) async fn make(
     engine: &Engine,
     target: &str,
     image: &str,
@@ -131,7 +131,8 @@ struct Event {
     error: Option<String>,
 }
 
-async fn id(engine: &Engine, image: &str) -> Result<String> {
+/// An image's id.
+pub(crate) async fn id(engine: &Engine, image: &str) -> Result<String> {
     let found: Value = engine.get(&format!("/images/{image}/json")).await?.json()?;
     Ok(found["Id"].as_str().unwrap_or_default().to_owned())
 }

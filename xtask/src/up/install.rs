@@ -25,11 +25,15 @@ const UID: u32 = 870;
 const LINK: &str = "/usr/local/bin/paastech";
 const BINARIES: [&str; 2] = ["paastechd", "paastech"];
 
-/// Builds the daemon and the CLI; returns the directory they are in.
-pub(crate) async fn build(release: bool) -> Result<PathBuf> {
-    eprintln!("… building paastechd and paastech (minutes, the first time)");
+/// The daemon and the CLI.
+pub(crate) const PROGRAMS: &[&str] = &["paastechd", "paastech"];
+
+/// Builds these packages; returns the directory that their programs are in.
+pub(crate) async fn build(packages: &[&str], release: bool) -> Result<PathBuf> {
+    eprintln!("… building {} (minutes, the first time)", packages.join(", "));
     let mut cargo = process::argv([paths::cargo()]);
-    cargo.current_dir(paths::workspace()).args(["build", "--locked", "-p", "paastechd", "-p", "paastech"]);
+    cargo.current_dir(paths::workspace()).args(["build", "--locked"]);
+    cargo.args(packages.iter().flat_map(|package| ["-p", package]));
     if release {
         cargo.arg("--release");
     }
