@@ -5,7 +5,8 @@ FROM ${BASE} AS common
 RUN groupadd --system --gid 870 paastech && \
     useradd --system --uid 870 --gid 870 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin paastech && \
     install --directory --owner=870 --group=870 --mode=0700 \
-        /var/lib/paastech/api /var/lib/paastech/repositories /var/lib/paastech/ssh /var/lib/paastech/pomegranate
+        /var/lib/paastech/api /var/lib/paastech/repositories /var/lib/paastech/ssh /var/lib/paastech/pomegranate \
+        /run/gate
 USER 870:870
 
 FROM common AS api
@@ -15,6 +16,10 @@ ENTRYPOINT ["paastech-api", "--config", "/etc/paastech/api.toml"]
 FROM common AS pomegranate
 COPY bin/pomegranate /usr/local/bin/
 ENTRYPOINT ["pomegranate", "--config", "/etc/paastech/pomegranate.toml"]
+
+FROM common AS engine-gate
+COPY bin/paastech-engine-gate /usr/local/bin/
+ENTRYPOINT ["paastech-engine-gate"]
 
 FROM common AS edge
 COPY bin/paastech-edge /usr/local/bin/

@@ -89,7 +89,8 @@ fn decoded(text: &str) -> Option<String> {
     normal(&percent_decode_str(text).decode_utf8().ok()?)
 }
 
-fn split_version(path: &str) -> (Option<String>, &str) {
+/// The API version of a path, and the rest.
+pub(crate) fn split_version(path: &str) -> (Option<String>, &str) {
     let parts = path.strip_prefix("/v1.").and_then(|rest| rest.split_once('/'));
     match parts {
         Some((minor, _))

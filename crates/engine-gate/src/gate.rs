@@ -2,25 +2,17 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited, StreamBody, combinators::BoxBody};
-use hyper::{
-    body::{Frame, Incoming},
-    server::conn::http1,
-    service::service_fn,
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::body::{Frame, Incoming};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use tokio::{net::UnixListener, sync::Semaphore, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
@@ -29,11 +21,9 @@ use crate::{
     call::{self, Call},
     engine, load,
     reference::normal,
+    server,
 };
 
-/// Connections at one time; the lifecycle has a handful.
-const CONNECTIONS: usize = 32;
-const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 /// An answer that is read whole before it is passed on.
 const ANSWER_LIMIT: usize = 4 << 20;
 const CHUNK: usize = 64 << 10;
@@ -88,9 +78,11 @@ impl Gate {
             readable: readable.ok_or_else(malformed)?,
             image_bytes: build.image_bytes,
         };
-        let listener = UnixListener::bind(socket)?;
-        fs::set_permissions(socket, fs::Permissions::from_mode(0o666))?;
-        let task = tokio::spawn(serve(listener, Arc::new(state)));
+        let (listener, state) = (server::bind(socket)?, Arc::new(state));
+        let task = tokio::spawn(server::serve(listener, move |request| {
+            let state = Arc::clone(&state);
+            async move { answer(&state, request).await }
+        }));
         Ok(Self { socket: socket.to_owned(), task })
     }
 }
@@ -101,32 +93,6 @@ impl Drop for Gate {
         if let Err(error) = fs::remove_file(&self.socket) {
             tracing::warn!(%error, "a gate's socket cannot be removed");
         }
-    }
-}
-
-/// Connections live in the set, so that they end with the gate.
-async fn serve(listener: UnixListener, state: Arc<State>) {
-    let (slots, mut connections) = (Arc::new(Semaphore::new(CONNECTIONS)), JoinSet::new());
-    loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        while connections.try_join_next().is_some() {}
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let state = Arc::clone(&state);
-        connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let state = Arc::clone(&state);
-                async move { Ok::<_, io::Error>(answer(&state, request).await) }
-            });
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
-            if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
-                tracing::debug!(%error, "a connection to an engine gate failed");
-            }
-            drop(slot);
-        });
     }
 }
 
@@ -240,13 +206,15 @@ async fn stripped(answer: http::Response<Incoming>) -> io::Result<Answer> {
     Ok(json_answer(status, &json!(serde_json::Map::from_iter(kept))))
 }
 
-async fn whole(answer: http::Response<Incoming>) -> io::Result<(StatusCode, Value)> {
+/// An answer's document.
+pub(crate) async fn whole(answer: http::Response<Incoming>) -> io::Result<(StatusCode, Value)> {
     let status = answer.status();
     let body = Limited::new(answer.into_body(), ANSWER_LIMIT).collect().await.map_err(io::Error::other)?;
     Ok((status, serde_json::from_slice(&body.to_bytes())?))
 }
 
-fn passed_on(answer: http::Response<Incoming>) -> Answer {
+/// An answer as it comes.
+pub(crate) fn passed_on(answer: http::Response<Incoming>) -> Answer {
     answer.map(|body| body.map_err(io::Error::other).boxed())
 }
 

@@ -1,5 +1,6 @@
-//! A filtered engine API on a Unix socket of its own: what the trusted phases of one build may ask of the engine,
-//! and nothing else. A request is never passed on as it came: it is parsed, decided, and written anew.
+//! A filtered engine API on a Unix socket of its own: what the trusted phases of one build may ask of the engine, or an
+//! installation's proxy, and nothing else. A request is never passed on as it came: it is parsed, decided, and written
+//! anew.
 
 mod answer;
 mod call;
@@ -7,5 +8,8 @@ mod engine;
 mod gate;
 mod load;
 mod reference;
+mod server;
+mod watch;
 
 pub use gate::{Build, Gate};
+pub use watch::watch;

@@ -17,14 +17,15 @@ const POSTGRES: &str = "deploy/compose/postgres.Dockerfile";
 /// What the images' names begin with.
 pub(crate) const REPOSITORY: &str = "paastech";
 /// The targets of the Dockerfile.
-const TARGETS: [&str; 5] = ["git-controller", "pomegranate", "api", "ssh-git-server", "edge"];
+const TARGETS: [&str; 6] = ["git-controller", "pomegranate", "api", "ssh-git-server", "engine-gate", "edge"];
 /// What the programs are in, and the CLI, with which the installation is used.
-pub(super) const PACKAGES: [&str; 6] = [
+pub(super) const PACKAGES: [&str; 7] = [
     "paastech-git-controller",
     "pomegranate",
     "paastech-api",
     "paastech-ssh-git-server",
     "paastech-edge",
+    "paastech-engine-gate",
     "paastech",
 ];
 

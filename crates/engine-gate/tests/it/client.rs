@@ -46,7 +46,7 @@ pub(crate) async fn call(socket: PathBuf, method: &str, target: &str, body: Vec<
         .method(Method::from_bytes(method.as_bytes()).expect("works"))
         .uri(target)
         .header("host", "engine")
-        .header("content-type", "application/x-tar")
+        .header("content-type", if body.starts_with(b"{") { "application/json" } else { "application/x-tar" })
         .body(Full::new(Bytes::from(body)))
         .expect("works");
     let answer = sender.send_request(request).await.expect("works");

@@ -7,7 +7,7 @@ use http::StatusCode;
 use crate::client::{Rig, TARGET};
 
 /// Every operation of the engine's published API description, version 1.49.
-const OPERATIONS: &str = include_str!("engine-api.txt");
+pub(crate) const OPERATIONS: &str = include_str!("engine-api.txt");
 /// Those that pass, for the build's own image; a load without an image does not.
 const PASSED: [&str; 6] = [
     "GET /version",

@@ -1,0 +1,42 @@
+//! The view of one installation's containers as a process of its own, for the proxy: it holds the engine's socket so that
+//! the proxy need not.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::Parser;
+use paastech_runtime::{Shutdown, telemetry};
+
+/// A filtered engine socket for a proxy.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// The socket that is made.
+    #[arg(long, env = "PAASTECH__SOCKET")]
+    socket: PathBuf,
+    /// The engine's socket.
+    #[arg(long, env = "PAASTECH__ENGINE", default_value = "/var/run/docker.sock")]
+    engine: PathBuf,
+    /// The installation whose containers are shown.
+    #[arg(long, env = "PAASTECH__INSTANCE")]
+    instance: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    telemetry::init(&telemetry::LogConfig::default());
+    let path = args.socket.display().to_string();
+    let view = paastech_engine_gate::watch(args.socket, args.engine, args.instance).context(path.clone())?;
+    tracing::info!(socket = path, "the proxy may look");
+    let shutdown = Shutdown::new();
+    let draining = shutdown.draining();
+    shutdown.spawn("view", async move {
+        tokio::select! {
+            () = view => {}
+            () = draining => {}
+        }
+        anyhow::Ok(())
+    });
+    Ok(shutdown.run_until_signal(Duration::from_secs(5)).await?)
+}
