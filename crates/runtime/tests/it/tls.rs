@@ -1,6 +1,6 @@
 //! Mutual TLS: who gets in, who does not, and what happens to a certificate that is replaced.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use http::Uri;
 use paastech_proto::git::{
@@ -11,10 +11,17 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd,
     string::Ia5String,
 };
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    version::TLS13,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
+use tokio_rustls::TlsConnector;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -137,6 +144,30 @@ async fn a_server_that_is_another_service_is_not_called() {
     let uri = serve(&authority.issue(Peer::Pomegranate), &shutdown).await;
     assert_eq!(code(&uri, &authority.issue(Peer::Api)).await, Code::Unavailable);
     shutdown.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn who_shows_no_certificate_gets_no_answer() {
+    with_server(async |_, files, uri| {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(&files.ca).expect("a certificate")).expect("an authority");
+        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&TLS13])
+            .expect("a version")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream =
+            TcpStream::connect(uri.authority().expect("an address").as_str()).await.expect("connects");
+        let name = ServerName::try_from(Peer::GitController.name()).expect("a name");
+        let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        // In TLS 1.3 the client's half is done before the server has looked.
+        if let Ok(mut stream) = connected {
+            let error = stream.read_to_end(&mut Vec::new()).await.expect_err("refused");
+            assert!(error.to_string().contains("CertificateRequired"), "{error}");
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
