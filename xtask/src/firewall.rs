@@ -6,7 +6,13 @@ use std::{fmt::Write, process::Stdio};
 use anyhow::{Context, Result, bail};
 use tokio::io::AsyncWriteExt;
 
-use crate::{apt, process, progress::Step};
+use crate::{
+    apt,
+    engine::Engine,
+    leftovers::{self, Object},
+    process,
+    progress::Step,
+};
 
 /// The bridges of apps; BuildKit's `RUN` is on `docker0`.
 const APPS: &str = "\"pt-*\"";
@@ -36,8 +42,16 @@ pub(crate) async fn load(rules: &Rules) -> Result<()> {
     Ok(())
 }
 
+/// Takes the table away when no container of any installation is left on this machine.
+pub(crate) async fn unload_after_the_last_app(engine: &Engine) -> Result<()> {
+    if leftovers::list(engine, None).await?.iter().any(Object::is_container) {
+        return Ok(());
+    }
+    unload().await
+}
+
 /// Takes the table away, if it is there.
-pub(crate) async fn unload() -> Result<()> {
+async fn unload() -> Result<()> {
     if !process::exists("nft") {
         return Ok(());
     }

@@ -27,7 +27,7 @@ use crate::{
     ports::Ports,
     process,
     progress::Step,
-    random, up,
+    up,
 };
 
 /// The images are of this checkout; the engine tells them apart by what went into them.
@@ -134,9 +134,10 @@ impl ThrowAway {
 /// Stops and removes the services; what they know stays unless it is to go.
 pub(crate) async fn uninstall(options: UninstallOptions) -> Result<()> {
     ensure!(geteuid().is_root(), "uninstalling needs root: `sudo cargo xtask uninstall`");
-    remove(&engine::find().await?, &options.dir, options.data).await?;
+    let engine = engine::find().await?;
+    remove(&engine, &options.dir, options.data).await?;
     if options.data {
-        firewall::unload().await
+        firewall::unload_after_the_last_app(&engine).await
     } else {
         eprintln!("The data stays, and apps keep running; `cargo xtask uninstall --data` removes both.");
         Ok(())
@@ -251,9 +252,4 @@ fn summary(settings: &Settings, instance: &str) {
         domain = settings.domain(),
         http = settings.http_port(),
     );
-}
-
-/// A password for the database.
-fn password() -> Result<String> {
-    random::hex(24)
 }

@@ -17,7 +17,6 @@ use crate::{
     engine::{self, Engine},
     firewall, interrupt,
     layout::Layout,
-    leftovers::{self, Object},
     ports::Ports,
     sample,
 };
@@ -110,8 +109,8 @@ pub(crate) async fn down(options: DownOptions) -> Result<()> {
 /// With the last apps of this machine go the rules that keep them off it.
 async fn remove_apps(layout: &Layout, engine: &Engine) -> Result<()> {
     install::remove_apps(layout, engine).await?;
-    if geteuid().is_root() && !leftovers::list(engine, None).await?.iter().any(Object::is_container) {
-        firewall::unload().await?;
+    if geteuid().is_root() {
+        firewall::unload_after_the_last_app(engine).await?;
     }
     Ok(())
 }

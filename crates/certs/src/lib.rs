@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use paastech_runtime::Peer;
+use paastech_runtime::{Peer, TlsConfig};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType, string::Ia5String,
@@ -58,6 +58,13 @@ pub fn ensure(dir: &Path, now: OffsetDateTime, renew: bool) -> Result<Vec<Outcom
         });
     }
     Ok(outcomes)
+}
+
+/// Where a service finds its certificate.
+#[must_use]
+pub fn files(dir: &Path, service: Peer) -> TlsConfig {
+    let file = |name: &str| dir.join(service.name()).join(name);
+    TlsConfig { ca: file("ca.pem"), certificate: file("certificate.pem"), key: file("key.pem") }
 }
 
 fn authority(dir: &Path, now: OffsetDateTime) -> Result<Issuer<'static, KeyPair>> {
@@ -152,14 +159,9 @@ fn put(path: &Path, text: &str, mode: u32) -> Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use paastech_runtime::{Tls, TlsConfig};
+    use paastech_runtime::Tls;
 
     use super::*;
-
-    fn files(dir: &Path, service: Peer) -> TlsConfig {
-        let file = |name: &str| dir.join(service.name()).join(name);
-        TlsConfig { ca: file("ca.pem"), certificate: file("certificate.pem"), key: file("key.pem") }
-    }
 
     fn made(outcomes: &[Outcome]) -> usize {
         outcomes.iter().filter(|outcome| outcome.made).count()

@@ -6,11 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
+use paastech_runtime::Chunks;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio_stream::wrappers::ReceiverStream;
@@ -26,7 +26,6 @@ use crate::{
 
 /// An answer that is read whole before it is passed on.
 const ANSWER_LIMIT: usize = 4 << 20;
-const CHUNK: usize = 64 << 10;
 
 /// What one build may touch. References in any spelling.
 #[derive(Debug, Clone)]
@@ -175,7 +174,9 @@ impl State {
         let (send, receive) = tokio::sync::mpsc::channel(4);
         let (target, limit) = (self.target.name.clone(), self.image_bytes);
         let copy = tokio::task::spawn_blocking(move || {
-            let to = io::BufWriter::with_capacity(CHUNK, Chunks(send.clone()));
+            let to = Chunks::new(|chunk| {
+                send.blocking_send(Ok(chunk)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+            });
             let outcome = load::copy(from, to, &target, limit);
             if outcome.is_err() {
                 // Without this the engine would take what it has for all.
@@ -216,19 +217,4 @@ pub(crate) async fn whole(answer: http::Response<Incoming>) -> io::Result<(Statu
 /// An answer as it comes.
 pub(crate) fn passed_on(answer: http::Response<Incoming>) -> Answer {
     answer.map(|body| body.map_err(io::Error::other).boxed())
-}
-
-/// Sends what is written as chunks of a body.
-struct Chunks(tokio::sync::mpsc::Sender<io::Result<Bytes>>);
-
-impl io::Write for Chunks {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let chunk = Bytes::copy_from_slice(bytes);
-        self.0.blocking_send(Ok(chunk)).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use paastech_labels::{instance_selector, names::INSTANCE};
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -82,11 +82,11 @@ fn parse(method: &Method, path: &str, query: Option<&str>) -> Option<Question> {
         ("GET", "/containers/json") => {
             let mut all = false;
             let mut filters = Filters::new();
-            for (name, value) in pairs(query)? {
-                match name {
+            for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+                match name.as_ref() {
                     "all" => all = boolean(&value)?,
                     "filters" => filters = parse_filters(&value)?,
-                    "limit" | "size" if matches!(value.as_str(), "0" | "false") => {}
+                    "limit" | "size" if matches!(value.as_ref(), "0" | "false") => {}
                     _ => return None,
                 }
             }
@@ -94,10 +94,10 @@ fn parse(method: &Method, path: &str, query: Option<&str>) -> Option<Question> {
         }
         ("GET", "/events") => {
             let (mut since, mut until, mut filters) = (None, None, Filters::new());
-            for (name, value) in pairs(query)? {
-                match name {
-                    "since" => since = Some(timestamp(value)?),
-                    "until" => until = Some(timestamp(value)?),
+            for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+                match name.as_ref() {
+                    "since" => since = Some(timestamp(&value)?),
+                    "until" => until = Some(timestamp(&value)?),
                     "filters" => filters = parse_filters(&value)?,
                     _ => return None,
                 }
@@ -116,22 +116,6 @@ fn parse(method: &Method, path: &str, query: Option<&str>) -> Option<Question> {
     }
 }
 
-fn pairs(query: Option<&str>) -> Option<Vec<(&str, String)>> {
-    let pair = |pair: &'_ str| -> Option<(usize, String)> {
-        let (name, value) = pair.split_once('=')?;
-        Some((name.len(), percent_decode_str(&value.replace('+', " ")).decode_utf8().ok()?.into_owned()))
-    };
-    query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|text| !text.is_empty())
-        .map(|text| {
-            let (length, value) = pair(text)?;
-            Some((&text[..length], value))
-        })
-        .collect()
-}
-
 fn boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "true" | "True" => Some(true),
@@ -141,11 +125,11 @@ fn boolean(text: &str) -> Option<bool> {
 }
 
 /// Seconds, with a fraction perhaps.
-fn timestamp(text: String) -> Option<String> {
+fn timestamp(text: &str) -> Option<String> {
     let plain = !text.is_empty()
         && text.len() <= 32
         && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    plain.then_some(text)
+    plain.then(|| text.to_owned())
 }
 
 fn parse_filters(text: &str) -> Option<Filters> {

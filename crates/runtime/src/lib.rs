@@ -1,5 +1,6 @@
 //! What every process of ours does the same way: configuration, log, clock, calls between services, start and stop.
 
+pub mod chunks;
 pub mod clock;
 pub mod config;
 pub mod secrets;
@@ -10,6 +11,7 @@ pub mod tls;
 pub mod trace;
 pub mod transport;
 
+pub use chunks::Chunks;
 pub use clock::Clock;
 pub use config::Secret;
 pub use secrets::SecretFiles;

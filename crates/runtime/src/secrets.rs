@@ -63,6 +63,14 @@ impl SecretFiles {
         Ok(id.to_string())
     }
 
+    /// Another secret, made by `make` when there is none.
+    ///
+    /// # Errors
+    /// The file is unreadable or open to others.
+    pub fn text(&self, file: &str, make: impl FnOnce() -> String) -> io::Result<Zeroizing<String>> {
+        self.read_or_make(file, make).map(|text| Zeroizing::new(text.trim().to_owned()))
+    }
+
     fn key(&self, file: &str) -> io::Result<Key> {
         let text = Zeroizing::new(self.read_or_make(file, || hex::encode(rand::random::<[u8; 32]>()))?);
         let mut key = Key::default();

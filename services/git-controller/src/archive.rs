@@ -2,7 +2,6 @@
 //!
 //! Used by the git-controller's `Archive` and by the SSH server's pre-receive hook, inside git's quarantine.
 
-mod chunks;
 mod name;
 
 use std::{
@@ -17,8 +16,6 @@ use git2::{ObjectType, Odb, OdbObject, Oid, Repository, Tree};
 use paastech_types::Kind;
 use serde::{Deserialize, Serialize};
 use tar::{Builder, EntryType, Header};
-
-pub use self::chunks::{CHUNK, Chunks};
 
 /// The longest path and the longest target of a symbolic link, in bytes.
 const MAX_PATH: usize = 4096;

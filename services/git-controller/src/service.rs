@@ -10,18 +10,13 @@ use paastech_proto::git::{
     MaintainResponse, ResolveRevisionRequest, ResolveRevisionResponse, Scope, SetDeployBranchRequest,
     SetDeployBranchResponse, git_controller_server::GitController,
 };
+use paastech_runtime::Chunks;
 use paastech_types::{Branch, Oid, ProjectId};
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
-use crate::{
-    Error, Repositories,
-    archive::{self, Chunks},
-    fence,
-    maintain::Maintenance,
-    refs, repositories,
-};
+use crate::{Error, Repositories, archive, fence, maintain::Maintenance, refs, repositories};
 
 /// The generated server's handler.
 #[derive(Clone)]

@@ -105,11 +105,7 @@ pub(crate) fn api(place: &Place, database: &str) -> Table {
 
 /// A service's certificate.
 fn tls(place: &Place, service: Peer) -> Table {
-    let file = |name: &str| text(&place.certificates().join(service.name()).join(name));
-    Table::new()
-        .with("ca", file("ca.pem"))
-        .with("certificate", file("certificate.pem"))
-        .with("key", file("key.pem"))
+    Table::try_from(paastech_certs::files(&place.certificates(), service)).expect("paths are TOML")
 }
 
 fn api_settings(place: &Place) -> Table {

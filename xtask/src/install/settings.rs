@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    os::unix::fs::{MetadataExt as _, chown},
     path::{Path, PathBuf},
 };
 
@@ -13,7 +13,7 @@ use paastech_runtime::SecretFiles;
 use time::OffsetDateTime;
 
 use super::images;
-use crate::{engine, engine::Engine, ports::Ports};
+use crate::{engine, engine::Engine, ports::Ports, random};
 
 /// Where an installation is, unless it is told otherwise.
 pub(super) const DIR: &str = "/srv/paastech";
@@ -207,22 +207,11 @@ impl Settings {
 
     /// The database's password, made at the first call; it lies in the api's URL.
     pub(super) fn database_password(&self) -> Result<String> {
-        let path = self.secrets().join("api/database-url");
-        if !path.exists() {
-            let url = format!("postgres://paastech:{}@postgres/paastech", super::password()?);
-            let aside = path.with_extension("new");
-            fs::write(&aside, "")?;
-            fs::set_permissions(&aside, fs::Permissions::from_mode(0o600))?;
-            fs::write(&aside, url)?;
-            fs::set_permissions(&aside, fs::Permissions::from_mode(0o400))?;
-            fs::rename(&aside, &path)?;
-        }
-        let url = fs::read_to_string(&path)?;
+        let password = random::hex(24)?;
+        let make = || format!("postgres://paastech:{password}@postgres/paastech");
+        let url = SecretFiles::ensure(self.secrets().join("api"))?.text("database-url", make)?;
         let password = url.strip_prefix("postgres://paastech:").and_then(|rest| rest.split_once('@'));
-        Ok(password
-            .with_context(|| format!("{}: not what this program writes", path.display()))?
-            .0
-            .to_owned())
+        Ok(password.context("api/database-url among the secrets: not what this program writes")?.0.to_owned())
     }
 }
 

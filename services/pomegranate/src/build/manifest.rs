@@ -274,6 +274,7 @@ mod tests {
             "buildpacks:\n  env: [\"CNB_PLATFORM_API=1\"]",
             "buildpacks:\n  env: [\"PATH=/x\"]",
             "buildpacks:\n  env: [\"A=b\\nc\"]",
+            "buildpacks:\n  env: [\"A=b\\0c\"]",
             "buildpacks:\n  env: [\"../x=b\"]",
             "buildpacks:\n  env: [novalue]",
             "buildpacks:\n  path: /etc",

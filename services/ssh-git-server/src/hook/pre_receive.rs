@@ -8,7 +8,8 @@ use std::{
 };
 
 use git2::{ErrorCode, ObjectType, Oid as GitOid, Repository};
-use paastech_git_controller::archive::{self, Chunks};
+use paastech_git_controller::archive;
+use paastech_runtime::Chunks;
 use paastech_types::Oid;
 
 use super::{

@@ -14,6 +14,7 @@ use bollard::{
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _, stream};
 use paastech_labels::{ObjectKind, ObjectLabels, instance_selector, names};
+use paastech_runtime::Chunks;
 use paastech_types::{BuildId, ProjectId};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -177,7 +178,9 @@ impl Workspace {
         let (send, receive) = mpsc::channel(4);
         let (tar, path) = (tar.to_owned(), path.to_owned());
         let write = tokio::task::spawn_blocking(move || {
-            let to = std::io::BufWriter::with_capacity(64 << 10, Chunks(send.clone()));
+            let to = Chunks::new(|chunk| {
+                send.blocking_send(Ok(chunk)).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
+            });
             write_app(&tar, &path, owner, to).inspect_err(|_| {
                 drop(send.blocking_send(Err(std::io::Error::other("the source cannot be read"))));
             })
@@ -322,19 +325,4 @@ pub(crate) async fn clear_caches(engine: &Engine, project: ProjectId) -> Result<
         }
     }
     Ok(())
-}
-
-/// Sends what is written as chunks of a body.
-struct Chunks(mpsc::Sender<std::io::Result<Bytes>>);
-
-impl std::io::Write for Chunks {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let chunk = Bytes::copy_from_slice(bytes);
-        self.0.blocking_send(Ok(chunk)).map_err(|_| std::io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
