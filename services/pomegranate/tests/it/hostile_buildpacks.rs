@@ -354,6 +354,30 @@ fn a_cache_that_cannot_be_restored_is_done_without() {
     );
 }
 
+#[test]
+fn a_cache_is_cleared_when_asked_and_goes_with_its_project() {
+    with_builder(
+        ("true", &caching(1)),
+        |_| {},
+        async |mut world| {
+            build_in(&mut world).await;
+            let clear = proto::ClearCacheRequest { scope: world.scope(1) };
+            world.client.clear_cache(clear).await.expect("cleared");
+            let (text, _) = build_in(&mut world).await;
+            assert!(!text.contains("found it") && !text.contains("Restored"), "{text}");
+            let (text, _) = build_in(&mut world).await;
+            assert!(text.contains("found it"), "the next one has a cache again: {text}");
+            let remove = proto::RemoveProjectRequest { scope: world.scope(1) };
+            world.client.remove_project(remove).await.expect("removed");
+            let volumes = world.docker.list_volumes(None::<ListVolumesOptions>).await.expect("lists").volumes;
+            let project = world.project.to_string();
+            let left =
+                volumes.unwrap_or_default().into_iter().filter(|volume| volume.name.contains(&project));
+            assert_eq!(left.map(|volume| volume.name).collect::<Vec<_>>(), Vec::<String>::new());
+        },
+    );
+}
+
 /// Makes a link to itself of what says what the cache holds. The lifecycle takes what it cannot parse for an empty
 /// cache, and fails at what it cannot open.
 async fn spoil(world: &World) {

@@ -1,5 +1,7 @@
 //! A day with the command line client, as its help tells it.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::{Developer, Platform, Source, api::PASSWORD};
@@ -54,6 +56,7 @@ pub(super) async fn a_day_with_the_command_line(platform: &Platform) {
     developer.paastech(here, &["rollback"], "").await.succeeded();
     assert_eq!(body().await, "by hand");
     developer.paastech(here, &["stats"], "").await.succeeded();
+    builds(&developer, repository.folder()).await;
 
     let asked = developer.paastech(here, &["delete"], "").await;
     assert_eq!(asked.code, Some(2), "deleting asks: {}", asked.text);
@@ -62,4 +65,30 @@ pub(super) async fn a_day_with_the_command_line(platform: &Platform) {
     assert_eq!(gone.code, Some(4), "{}", gone.text);
     developer.paastech(None, &["logout"], "").await.succeeded();
     assert_eq!(developer.paastech(None, &["projects"], "").await.code, Some(3));
+}
+
+/// What built the app, and what builds apps.
+async fn builds(developer: &Developer, folder: &Path) {
+    let here = Some(folder);
+    let listed = developer.paastech(here, &["builds", "--json"], "").await.succeeded();
+    let listed: Value = serde_json::from_str(&listed).expect("one JSON value");
+    let builds = listed["items"].as_array().expect("a list");
+    assert_eq!(builds.len(), 1, "the variable and the rollback built nothing: {listed}");
+    let id = builds[0]["id"].as_str().expect("an id");
+    let shown = developer.paastech(here, &["builds", "show"], "").await.succeeded();
+    assert!(shown.contains(id) && shown.contains("done"), "{shown}");
+    for words in [&["builds", "log"][..], &["builds", "log", id, "--follow"]] {
+        let log = developer.paastech(here, words, "").await.succeeded();
+        assert!(log.contains("-----> Built an image"), "{log}");
+    }
+    let ended = developer.paastech(here, &["builds", "cancel"], "").await;
+    assert_eq!(ended.code, Some(4), "none is under way: {}", ended.text);
+    let cleared = developer.paastech(here, &["builds", "clear-cache"], "").await.succeeded();
+    assert!(cleared.contains("cleared"), "{cleared}");
+    let builders = developer.paastech(None, &["builder", "list"], "").await.succeeded();
+    assert!(builders.contains("paastech/builder:12") && builders.contains("heroku/builder*"), "{builders}");
+    let inside = developer.paastech(None, &["builder", "inspect"], "").await.succeeded();
+    for pack in ["python", "nodejs", "go", "rust", "static", "procfile"] {
+        assert!(inside.contains(&format!("paastech/{pack} ")), "{inside}");
+    }
 }

@@ -184,6 +184,7 @@ pub(super) async fn ctrl_c_ends_a_build_by_buildpacks(platform: &Platform) {
     let repository = developer.repository(&Source::built_slowly(600, "never")).await;
     let push = repository.start_push(&project, &["main"]);
     push.says("Compiling slow").await;
+    push.says("still at it after").await;
     push.interrupt().await;
     project.settled(50).await;
     eventually("nothing of the build is left", 20, || async {

@@ -72,13 +72,16 @@ pub(super) async fn builds_reach_neither_the_host_nor_link_local_nor_an_app(plat
     let port = listener.local_addr().expect("it is bound").port();
     let script = DIALLER.replace("HOST_PORT", &port.to_string()).replace("APP_ADDRESS", &app);
     let other = platform.developer().await;
-    let project = other.project(platform).await;
-    // Its build tool comes from the package index: the way out is open.
-    let repository =
-        other.repository(&Source::empty().with("setup.py", script).with("Procfile", "web: x")).await;
-    let ended = repository.push(&project).await;
-    assert_eq!(ended.code, Some(1), "{}", ended.text);
-    let expected = "dialled: host dropped; metadata dropped; app dropped;";
-    assert!(ended.text.contains(expected), "{}", ended.text);
+    // The build tool of the one comes from the package index: the way out is open.
+    let by_buildpacks = Source::empty().with("setup.py", &script).with("Procfile", "web: x");
+    let dockerfile = "FROM paastech/base:12\nCOPY dial.py /\nRUN [\"python3\", \"/dial.py\"]\n";
+    let by_dockerfile = Source::empty().with("dial.py", &script).with("Dockerfile", dockerfile);
+    for source in [by_buildpacks, by_dockerfile] {
+        let project = other.project(platform).await;
+        let ended = other.repository(&source).await.push(&project).await;
+        assert_eq!(ended.code, Some(1), "{}", ended.text);
+        let expected = "dialled: host dropped; metadata dropped; app dropped;";
+        assert!(ended.text.contains(expected), "{}", ended.text);
+    }
     victim.serves("victim").await;
 }
