@@ -16,6 +16,6 @@ mod run;
 mod turns;
 
 pub(crate) use job::Job;
+pub(crate) use manifest::build_variables;
 pub use manifest::{Manifest, manifest_schema};
-pub(crate) use manifest::{build_variables, inside};
-pub(crate) use registry::{Builds, Order, Wish};
+pub(crate) use registry::{Builds, Order};

@@ -6,9 +6,7 @@ use futures_util::{
     Stream, StreamExt as _, TryStreamExt as _, future,
     stream::{self, BoxStream},
 };
-use paastech_proto::pomegranate::{
-    self as proto, pomegranate_server::Pomegranate, put_source_request::Part, start_build_request::Method,
-};
+use paastech_proto::pomegranate::{self as proto, pomegranate_server::Pomegranate, put_source_request::Part};
 use paastech_types::{BuildId, Kind, ProjectId, ReleaseId};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -16,9 +14,8 @@ use uuid::Uuid;
 
 use crate::{
     build::{
-        Builds, Job, Order, Wish, build_variables,
+        Builds, Job, Order, build_variables,
         buildpack::{builder, workspace},
-        inside,
     },
     config::Config,
     confirm,
@@ -110,7 +107,9 @@ impl State {
         let scope = request::scope(request.scope)?;
         let id: BuildId = request::id(&request.build_id, "build_id")?;
         let source: Uuid = request::id(&request.source_id, "source_id")?;
-        let (wish, env) = wish(request.method)?;
+        let how = request.source.unwrap_or_default();
+        let variables = how.variables.into_iter().map(|variable| (variable.name, variable.value));
+        let env = build_variables(variables)?;
         self.fences.check(scope)?;
         if self.builds.get(scope.project, id).is_some() {
             return Ok(());
@@ -124,7 +123,7 @@ impl State {
             id,
             project: scope.project,
             source: (source, path),
-            wish,
+            dockerfile_refusal: how.dockerfile_refusal,
             env,
             timeout: Duration::from_secs(seconds.into()),
             no_cache: request.no_cache,
@@ -302,28 +301,6 @@ fn cut_off() -> Error {
 
 fn release_of(project: &str, release: &str) -> Result<(ProjectId, ReleaseId), Error> {
     Ok((request::project(project)?, request::id(release, "release_id")?))
-}
-
-/// How to build, and with which variables.
-fn wish(method: Option<Method>) -> Result<(Wish, Vec<(String, String)>), Error> {
-    match method {
-        Some(Method::Dockerfile(build)) => Ok((Wish::Dockerfile(dockerfile(build.path)?), Vec::new())),
-        Some(Method::Source(build)) => {
-            let variables = build.variables.into_iter().map(|variable| (variable.name, variable.value));
-            let wish = Wish::Source { dockerfile_refusal: build.dockerfile_refusal };
-            Ok((wish, build_variables(variables)?))
-        }
-        None => Err(Error::Invalid("method: missing".to_owned())),
-    }
-}
-
-/// A path inside the source, as it stands in the tar.
-fn dockerfile(path: String) -> Result<String, Error> {
-    if path.is_empty() {
-        return Ok("Dockerfile".to_owned());
-    }
-    inside(&path).map_err(|why| Error::Invalid(format!("dockerfile.path: {why}")))?;
-    Ok(path)
 }
 
 #[tonic::async_trait]

@@ -8,7 +8,7 @@ use std::{
 
 use paastech_proto::pomegranate::{
     BuildOutcome, CancelBuildRequest, FollowBuildRequest, Image, ListRequest, SourceBuild, StartBuildRequest,
-    follow_build_response::Event, start_build_request::Method,
+    follow_build_response::Event,
 };
 use paastech_types::{ImageRowId, PushId};
 use serde_json::json;
@@ -142,16 +142,16 @@ pub(crate) fn input(context: &Context<'_>) -> Result<Input, Stop> {
     context.row.input().map_err(|_| fail("internal", "the operation cannot be read"))
 }
 
-/// How to build: as the source says, within what its author may.
-async fn method(context: &Context<'_>) -> Result<Method, Stop> {
+/// What the source's author may, and the variables of the build.
+async fn source(context: &Context<'_>) -> Result<SourceBuild, Stop> {
     let by = context.row.created_by()?;
     let mut tx = context.engine.db.read().await?;
     let refusal = dockerfile::refusal(context.engine, &mut tx, context.project, by).await?;
     drop(tx);
-    Ok(Method::Source(SourceBuild {
+    Ok(SourceBuild {
         dockerfile_refusal: refusal.unwrap_or_default(),
         variables: inputs::variables(context).await?,
-    }))
+    })
 }
 
 /// Why a build did not start.
@@ -162,13 +162,13 @@ pub(crate) enum Start {
 
 /// Starts the build of the source that has the operation's id. A repeat finds the one that runs.
 pub(crate) async fn start(context: &mut Context<'_>) -> Result<(), Start> {
-    let method = method(context).await.map_err(Start::Stop)?;
+    let source = source(context).await.map_err(Start::Stop)?;
     let scope = context.scope().await.map_err(Start::Stop)?;
     let request = StartBuildRequest {
         scope,
         build_id: context.row.id.clone(),
         source_id: context.row.id.clone(),
-        method: Some(method),
+        source: Some(source),
         timeout_seconds: context.engine.config.build_timeout_seconds,
         no_cache: false,
     };

@@ -169,8 +169,7 @@ impl Pomegranate for Fakes {
         &self,
         request: Request<pomegranate::StartBuildRequest>,
     ) -> Answer<pomegranate::StartBuildResponse> {
-        let method = request.into_inner().method;
-        if let Some(pomegranate::start_build_request::Method::Source(source)) = method {
+        if let Some(source) = request.into_inner().source {
             *self.dockerfile_refusal.lock().unwrap() = source.dockerfile_refusal;
         }
         done()

@@ -182,7 +182,7 @@ pub(crate) fn build_variables(
 }
 
 /// A relative path that stays inside.
-pub(crate) fn inside(path: &str) -> Result<(), String> {
+fn inside(path: &str) -> Result<(), String> {
     let part = |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
     if path.len() <= 255 && path.split('/').all(part) {
         Ok(())

@@ -38,26 +38,14 @@ pub(crate) struct Order {
     pub(crate) project: ProjectId,
     /// The source's id and file.
     pub(crate) source: (Uuid, PathBuf),
-    /// How to build it.
-    pub(crate) wish: Wish,
+    /// Why this account's Dockerfiles are not built; empty: they are.
+    pub(crate) dockerfile_refusal: String,
     /// Variables of the build.
     pub(crate) env: Vec<(String, String)>,
     /// The longest it may take.
     pub(crate) timeout: Duration,
     /// Build every step anew.
     pub(crate) no_cache: bool,
-}
-
-/// How to build a source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wish {
-    /// With the Dockerfile at this path.
-    Dockerfile(String),
-    /// As the source says.
-    Source {
-        /// Why this account's Dockerfiles are not built; empty: they are.
-        dockerfile_refusal: String,
-    },
 }
 
 /// The builds of this process.
@@ -195,7 +183,7 @@ mod tests {
             id,
             project,
             source: (Uuid::nil(), dir.path().join("absent")),
-            wish: Wish::Dockerfile("Dockerfile".to_owned()),
+            dockerfile_refusal: String::new(),
             env: Vec::new(),
             timeout: Duration::from_secs(1),
             no_cache: false,

@@ -13,7 +13,7 @@ use crate::{
         job::Job,
         log::Log,
         plan::{self, How, Plan},
-        registry::{Order, Wish},
+        registry::Order,
         turns::Turns,
     },
     config::BuildpackConfig,
@@ -101,10 +101,9 @@ async fn build(
     reference: &str,
 ) -> Result<BuildResult, Failure> {
     let plan = plan(order).await?;
-    if let (How::Dockerfile(_), Wish::Source { dockerfile_refusal: why }) = (&plan.how, &order.wish)
-        && !why.is_empty()
-    {
-        return Err(failed(format!("{why}; {INSTEAD}")));
+    let refusal = &order.dockerfile_refusal;
+    if matches!(plan.how, How::Dockerfile(_)) && !refusal.is_empty() {
+        return Err(failed(format!("{refusal}; {INSTEAD}")));
     }
     await_engine(&bench.engine, job).await?;
     let mut image = match plan.how {
@@ -155,9 +154,6 @@ async fn await_engine(engine: &Engine, job: &Job) -> Result<(), Failure> {
 }
 
 async fn plan(order: &Order) -> Result<Plan, Failure> {
-    if let Wish::Dockerfile(path) = &order.wish {
-        return Ok(Plan { how: How::Dockerfile(path.clone()), port: None, health: String::new() });
-    }
     let source = order.source.1.clone();
     tokio::task::spawn_blocking(move || plan::read(&source))
         .await

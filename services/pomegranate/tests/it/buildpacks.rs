@@ -1,6 +1,6 @@
 //! Sources without a Dockerfile, through the real lifecycle, builder and engine.
 
-use paastech_proto::pomegranate::{self as proto, BuildOutcome, BuildResult, start_build_request::Method};
+use paastech_proto::pomegranate::{BuildOutcome, BuildResult};
 use paastech_types::BuildId;
 
 use crate::world::{World, in_world};
@@ -14,8 +14,7 @@ async fn build(world: &mut World, files: &[(&str, &str)]) -> (Vec<String>, Build
 
 async fn start(world: &mut World, files: &[(&str, &str)]) -> BuildId {
     let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, text)| (*name, (*text).into())).collect();
-    let mut request = world.upload(&files, 0).await;
-    request.method = Some(Method::Source(proto::SourceBuild::default()));
+    let request = world.upload(&files, 0).await;
     world.client.start_build(request.clone()).await.expect("the build starts");
     request.build_id.parse().expect("an id")
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use paastech_proto::pomegranate::{
-    self as proto, BuildOutcome, follow_build_response, put_source_request::Part, start_build_request::Method,
+    self as proto, BuildOutcome, follow_build_response, put_source_request::Part,
 };
 use paastech_types::{BuildId, ProjectId};
 use tonic::Code;
@@ -309,7 +309,6 @@ fn unknown_sources_and_builds_are_not_found() {
             scope: world.scope(1),
             build_id: absent.clone(),
             source_id: absent,
-            method: Some(proto::start_build_request::Method::Dockerfile(proto::DockerfileBuild::default())),
             ..proto::StartBuildRequest::default()
         };
         let error = world.client.start_build(start).await.expect_err("no source");
@@ -348,7 +347,7 @@ fn a_source_without_its_end_is_not_kept() {
             scope: world.scope(1),
             build_id: BuildId::new().to_string(),
             source_id: source,
-            method: Some(Method::Dockerfile(proto::DockerfileBuild::default())),
+            source: None,
             timeout_seconds: 0,
             no_cache: false,
         };

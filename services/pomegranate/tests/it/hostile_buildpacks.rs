@@ -14,7 +14,6 @@ use futures_util::TryStreamExt as _;
 use paastech_labels::names;
 use paastech_proto::pomegranate::{
     self as proto, BuildOutcome, BuildResult, StartBuildRequest, follow_build_response::Event,
-    start_build_request::Method,
 };
 use pomegranate::BuildpackConfig;
 use tonic::Code;
@@ -104,8 +103,7 @@ async fn build_in(world: &mut World) -> (String, BuildResult) {
 }
 
 async fn start_in(world: &mut World) -> StartBuildRequest {
-    let mut request = world.upload(&[("app.txt", b"hello".to_vec())], 30).await;
-    request.method = Some(Method::Source(proto::SourceBuild::default()));
+    let request = world.upload(&[("app.txt", b"hello".to_vec())], 30).await;
     world.client.start_build(request.clone()).await.expect("the build starts");
     request
 }

@@ -20,7 +20,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use paastech_labels::{LabelKey, image_prefix, instance_selector};
 use paastech_proto::pomegranate::{
     self as proto, BuildOutcome, BuildResult, follow_build_response::Event,
-    pomegranate_client::PomegranateClient, put_source_request::Part, start_build_request::Method,
+    pomegranate_client::PomegranateClient, put_source_request::Part,
 };
 use paastech_runtime::{Transport, transport::in_process};
 use paastech_types::{BuildId, ProjectId, ReleaseId};
@@ -134,7 +134,7 @@ impl World {
             scope: self.scope(1),
             build_id: build.to_string(),
             source_id: source.to_string(),
-            method: Some(Method::Dockerfile(proto::DockerfileBuild { path: String::new() })),
+            source: None,
             timeout_seconds,
             no_cache: true,
         }
