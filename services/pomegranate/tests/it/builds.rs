@@ -49,9 +49,9 @@ fn a_build_that_fails_names_the_step_and_the_code() {
 }
 
 #[test]
-fn a_source_without_a_dockerfile_says_what_to_add() {
+fn a_dockerfile_that_is_asked_for_and_absent_is_named() {
     in_world(|mut world| async move {
-        let build = world.start_build(&[("README.md", b"hello".to_vec())], 0).await;
+        let build = world.start_build(&[("paastech.yaml", b"build: dockerfile\n".to_vec())], 0).await;
         let (_, result) = world.follow(build).await;
         assert_eq!(result.outcome(), BuildOutcome::Failed);
         assert_eq!(
