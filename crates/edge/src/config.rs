@@ -16,12 +16,24 @@ pub struct EdgeConfig {
     pub socket: PathBuf,
     /// The installation whose containers are routed.
     pub instance: String,
+    /// The name and the place of the platform's own API, where clients reach it through this proxy.
+    pub api: Option<ApiRoute>,
     /// Whether every request leaves a line in the log.
     pub access_log: bool,
     /// What a client may use.
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+}
+
+/// Where the platform's API is, and by which name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiRoute {
+    /// The name that clients use.
+    pub host: String,
+    /// Where it is served.
+    pub address: SocketAddr,
 }
 
 /// What a client may use.
@@ -73,6 +85,7 @@ impl Default for EdgeConfig {
             internal_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             socket: PathBuf::from("/var/run/docker.sock"),
             instance: String::new(),
+            api: None,
             access_log: true,
             limits: Limits::default(),
             timeouts: Timeouts::default(),

@@ -7,7 +7,7 @@ use paastech_runtime::Shutdown;
 use tokio::net::TcpListener;
 
 use crate::{
-    EdgeConfig, EdgeError, RouteTable, accept, config::ms, follow::Follower, internal::Internal,
+    EdgeConfig, EdgeError, RouteTable, accept, config::ms, follow::Follower, internal::Internal, observe,
     proxy::Proxy, synced::Synced,
 };
 
@@ -37,8 +37,10 @@ impl Edge {
             return Err(EdgeError::NoInstance);
         }
         let mut edge = Self::with_table(config).await?;
+        let api = edge.config.api.as_ref().map(observe::api).transpose()?;
         let (table, synced) = (edge.table(), edge.synced.clone());
-        edge.follower = Some(Follower::new(&edge.config, key, table, synced));
+        table.apply(api.as_slice());
+        edge.follower = Some(Follower::new(&edge.config, key, table, synced, api));
         Ok(edge)
     }
 

@@ -21,6 +21,9 @@ pub enum EdgeError {
     /// Nothing says whose containers to route.
     #[error("instance is not set: nothing would be routed")]
     NoInstance,
+    /// No name of a host.
+    #[error("api.host: {0}: not a host's name in lower case")]
+    ApiHost(String),
     /// Too small to hold one request.
     #[error("limits.header_bytes must be at least 8192")]
     HeaderBytes,
@@ -32,7 +35,9 @@ impl EdgeError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Listen { .. } => Kind::Unavailable,
-            Self::InternalEverywhere(_) | Self::NoInstance | Self::HeaderBytes => Kind::Invalid,
+            Self::InternalEverywhere(_) | Self::NoInstance | Self::ApiHost(_) | Self::HeaderBytes => {
+                Kind::Invalid
+            }
         }
     }
 }

@@ -43,14 +43,22 @@ pub(crate) struct Follower {
     key: LabelKey,
     table: Arc<RouteTable>,
     synced: Synced,
+    /// What is routed beside the containers.
+    api: Option<Replica>,
     /// When each container that takes traffic was started.
     started: HashMap<String, String>,
 }
 
 impl Follower {
-    pub(crate) fn new(config: &EdgeConfig, key: LabelKey, table: Arc<RouteTable>, synced: Synced) -> Self {
+    pub(crate) fn new(
+        config: &EdgeConfig,
+        key: LabelKey,
+        table: Arc<RouteTable>,
+        synced: Synced,
+        api: Option<Replica>,
+    ) -> Self {
         let (socket, instance) = (config.socket.clone(), config.instance.clone());
-        Self { socket, instance, key, table, synced, started: HashMap::new() }
+        Self { socket, instance, key, table, synced, api, started: HashMap::new() }
     }
 
     /// Follows until the shutdown drains. While the engine is away the table stays as it was.
@@ -115,7 +123,8 @@ impl Follower {
             let takes = healthy.contains(id) || (running && self.was_healthy(docker, id).await);
             replicas.extend(observe::replica(container, takes, &self.key, &self.instance));
         }
-        self.table.apply(&replicas);
+        let routed: Vec<Replica> = replicas.iter().chain(&self.api).cloned().collect();
+        self.table.apply(&routed);
         self.synced.set();
         self.remember(docker, &replicas).await;
         Ok(())

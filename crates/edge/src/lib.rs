@@ -20,7 +20,7 @@ mod synced;
 mod table;
 mod tunnel;
 
-pub use config::{EdgeConfig, Limits, Timeouts};
+pub use config::{ApiRoute, EdgeConfig, Limits, Timeouts};
 pub use edge::Edge;
 pub use error::EdgeError;
 pub use table::{Replica, RouteTable};

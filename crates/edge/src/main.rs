@@ -11,9 +11,9 @@ use paastech_runtime::{Shutdown, config, telemetry};
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// A TOML file with the edge's configuration.
+    /// Configuration file (TOML), of which this is `[edge]`; may be given again, the later wins.
     #[arg(long)]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// Prints the merged configuration and ends.
     #[arg(long)]
     check_config: bool,
@@ -26,7 +26,7 @@ struct Args {
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     telemetry::init(&telemetry::LogConfig::default());
-    let config: EdgeConfig = config::load(args.config.as_deref(), &[])?;
+    let config: EdgeConfig = config::load_section("edge", &args.config, &[])?;
     if args.check_config {
         print!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);

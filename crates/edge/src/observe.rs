@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use paastech_labels::{LabelKey, RouteLabels};
 
-use crate::Replica;
+use uuid::Uuid;
+
+use crate::{ApiRoute, EdgeError, Replica};
 
 /// The container as a replica, when its labels are of this installation and signed; `healthy` says whether the
 /// engine lists it as such. Ours, but without hosts: takes no traffic, so `None`.
@@ -35,6 +37,19 @@ pub(crate) fn replica(
         seq: labels.seq,
         hosts: labels.hosts,
         ready: addr,
+    })
+}
+
+/// The platform's API as a replica that is always ready: of a project older than any, so that no other has its name.
+pub(crate) fn api(route: &ApiRoute) -> Result<Replica, EdgeError> {
+    let host = route.host.parse().map_err(|_| EdgeError::ApiHost(route.host.clone()))?;
+    Ok(Replica {
+        container: "api".to_owned(),
+        project: Uuid::nil().into(),
+        release: Uuid::nil().into(),
+        seq: 0,
+        hosts: vec![host],
+        ready: Some(route.address),
     })
 }
 

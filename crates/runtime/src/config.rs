@@ -2,7 +2,10 @@
 //! is as good as none.
 //! Unknown keys are errors: every configuration struct carries `deny_unknown_fields`.
 
-use std::{fmt, fs, io, path::Path};
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
 
 use config::{Config, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
@@ -35,12 +38,16 @@ pub enum ConfigError {
     Print(#[from] toml::ser::Error),
 }
 
-/// Merges the layers into `T`. `flags` are pairs of a dotted key (`api.listen`) and its value.
+/// The services' own parts of a configuration. A file may hold them all: each program reads what is its own.
+const SECTIONS: [&str; 6] = ["api", "edge", "engine_gate", "git_controller", "pomegranate", "ssh"];
+
+/// Merges the layers into `T`: of two files the later one wins. `flags` are pairs of a dotted key (`api.listen`) and its
+/// value.
 ///
 /// # Errors
 /// An unreadable file, an unknown key, or a value of the wrong type.
-pub fn load<T: DeserializeOwned>(file: Option<&Path>, flags: &[(&str, String)]) -> Result<T, ConfigError> {
-    load_over(&[], file, flags)
+pub fn load<T: DeserializeOwned>(files: &[PathBuf], flags: &[(&str, String)]) -> Result<T, ConfigError> {
+    load_over(&[], files, flags)
 }
 
 /// The same, over `defaults` that the program has worked out: pairs as `flags` are.
@@ -49,14 +56,45 @@ pub fn load<T: DeserializeOwned>(file: Option<&Path>, flags: &[(&str, String)]) 
 /// As [`load`].
 pub fn load_over<T: DeserializeOwned>(
     defaults: &[(&str, String)],
-    file: Option<&Path>,
+    files: &[PathBuf],
     flags: &[(&str, String)],
 ) -> Result<T, ConfigError> {
+    Ok(merge(defaults, files, flags)?.try_deserialize()?)
+}
+
+/// One service's section of what [`load`] merges, for the service as a process of its own.
+///
+/// # Errors
+/// As [`load`]; a key outside the sections.
+pub fn load_section<T: DeserializeOwned>(
+    section: &str,
+    files: &[PathBuf],
+    flags: &[(&str, String)],
+) -> Result<T, ConfigError> {
+    let merged = merge(&[], files, flags)?;
+    let sections: toml::Table = merged.clone().try_deserialize()?;
+    if let Some(key) = sections.keys().find(|key| !SECTIONS.contains(&key.as_str())) {
+        let known = SECTIONS.join(", ");
+        return Err(ConfigError::Meaningless(format!("{key}: there is no such section, but {known}")));
+    }
+    let own = if sections.contains_key(section) {
+        merged.get(section)
+    } else {
+        Config::default().try_deserialize()
+    };
+    Ok(own?)
+}
+
+fn merge(
+    defaults: &[(&str, String)],
+    files: &[PathBuf],
+    flags: &[(&str, String)],
+) -> Result<Config, ConfigError> {
     let mut builder = Config::builder();
     for (key, value) in defaults {
         builder = builder.set_default(*key, value.clone())?;
     }
-    if let Some(path) = file {
+    for path in files {
         let text = fs::read_to_string(path)
             .map_err(|source| ConfigError::File { path: path.display().to_string(), source })?;
         builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
@@ -67,7 +105,7 @@ pub fn load_over<T: DeserializeOwned>(
     for (key, value) in flags {
         builder = builder.set_override(*key, value.clone())?;
     }
-    Ok(builder.build()?.try_deserialize()?)
+    Ok(builder.build()?)
 }
 
 /// The merged configuration as TOML, secrets redacted: what `--check-config` prints.
@@ -149,13 +187,30 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("c.toml");
         fs::write(&path, "listen = \"file\"\nlimit = 4\n").expect("a file");
-        let sample: Sample = load(Some(&path), &[("limit", "5".to_owned())]).expect("loads");
+        let sample: Sample = load(&[path], &[("limit", "5".to_owned())]).expect("loads");
         assert_eq!((sample.listen.as_str(), sample.limit), ("file", 5));
     }
 
     #[test]
+    fn a_later_file_wins_and_each_service_reads_its_own_section() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (tier, own) = (dir.path().join("tier.toml"), dir.path().join("own.toml"));
+        fs::write(&tier, "[api]\nlisten = \"tier\"\nlimit = 4\n[ssh]\nport = 1\n").expect("a file");
+        fs::write(&own, "[api]\nlimit = 5\n").expect("a file");
+        let files = [tier, own.clone()];
+        let sample: Sample =
+            load_section("api", &files, &[("api.listen", "flag".to_owned())]).expect("loads");
+        assert_eq!((sample.listen.as_str(), sample.limit), ("flag", 5));
+        let none: Sample = load_section("edge", &files, &[]).expect("loads");
+        assert_eq!(none.limit, Sample::default().limit);
+        fs::write(&own, "[apu]\nlimit = 5\n").expect("a file");
+        let error = load_section::<Sample>("api", &files, &[]).expect_err("refused");
+        assert!(error.to_string().contains("apu: there is no such section"), "{error}");
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
-        let error = load::<Sample>(None, &[("lisen", "x".to_owned())]).expect_err("refused");
+        let error = load::<Sample>(&[], &[("lisen", "x".to_owned())]).expect_err("refused");
         assert!(error.to_string().contains("lisen"), "{error}");
     }
 
@@ -164,7 +219,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("key");
         fs::write(&path, "hunter2\n").expect("a file");
-        let load = || load::<Sample>(None, &[("key", format!("file:{}", path.display()))]);
+        let load = || load::<Sample>(&[], &[("key", format!("file:{}", path.display()))]);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("private");
         assert_eq!(load().expect("loads").key.expose(), "hunter2");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).expect("open");

@@ -1,6 +1,11 @@
 //! What an operator may set.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use paastech_runtime::{Neighbour, Secret, TlsConfig, telemetry::LogConfig};
 use serde::{Deserialize, Serialize};
@@ -14,8 +19,14 @@ pub use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// What the installation is for; what would be careless there is refused.
+    pub tier: Tier,
+    /// How clients reach the API, as the API says of itself; None = where they found it.
+    pub public_url: Option<String>,
     /// Where HTTP is served.
     pub listen: SocketAddr,
+    /// The proxy in front: it alone is believed when it says whom a request comes from (`X-Forwarded-For`).
+    pub proxy: Option<IpAddr>,
     /// Where the same routes are served to root and to this process's user, as administrator. None = nowhere.
     pub admin_socket: Option<PathBuf>,
     /// Where the internal gRPC is served, when the SSH server is another process.
@@ -65,7 +76,10 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            tier: Tier::Development,
+            public_url: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            proxy: None,
             admin_socket: None,
             control_listen: SocketAddr::from(([127, 0, 0, 1], 7003)),
             tls: None,
@@ -93,6 +107,37 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What the tier does not allow, by its key.
+    #[must_use]
+    pub fn objection(&self) -> Option<String> {
+        let public = matches!(self.tier, Tier::Staging | Tier::Production);
+        let plain_api = self.public_url.as_ref().is_some_and(|url| !url.starts_with("https://"));
+        let objections = [
+            (
+                public && self.sign_up == SignUp::Open,
+                "sign_up: nobody watches who signs up: `closed` or `invite`",
+            ),
+            (public && self.app_scheme == AppScheme::Http, "app_scheme: apps are served over `https`"),
+            (public && plain_api, "public_url: passwords and tokens go over `https://`"),
+            (
+                public && self.is_known_password(),
+                "database: its password is known or short: 16 random letters",
+            ),
+        ];
+        let (_, why) = objections.into_iter().find(|(applies, _)| *applies)?;
+        Some(format!("{why} in the {} tier", self.tier))
+    }
+
+    /// Whether the database is on the network, with a password that a stranger would try.
+    fn is_known_password(&self) -> bool {
+        let url = self.database.expose();
+        let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) else {
+            return false;
+        };
+        let password = rest.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+        password.is_some_and(|(_, password)| password.len() < 16)
+    }
+
     /// The folder of the keys.
     #[must_use]
     pub fn secrets_dir(&self) -> PathBuf {
@@ -106,6 +151,31 @@ impl Config {
             return Secret::new(format!("sqlite:{}?mode=rwc", self.data_dir.join("paastech.db").display()));
         }
         self.database.clone()
+    }
+}
+
+/// What an installation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Trying it on one's own machine.
+    Development,
+    /// Tests.
+    Test,
+    /// What production will be.
+    Staging,
+    /// For users.
+    Production,
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Development => "development",
+            Self::Test => "test",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        })
     }
 }
 
@@ -241,5 +311,38 @@ impl Default for Quotas {
             max_variables: 500,
             max_ssh_keys: 50,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn production_refuses_what_is_careless_there_and_names_it() {
+        let careful = Config {
+            tier: Tier::Production,
+            app_scheme: AppScheme::Https,
+            public_url: Some("https://api.example.org".to_owned()),
+            database: Secret::new("postgres://paastech:0123456789abcdef@db/paastech"),
+            ..Config::default()
+        };
+        assert_eq!(careful.objection(), None);
+        let change = |change: &dyn Fn(&mut Config)| {
+            let mut config = careful.clone();
+            change(&mut config);
+            let why = config.objection().expect("refused");
+            config.tier = Tier::Test;
+            assert_eq!(config.objection(), None, "{why}");
+            why
+        };
+        assert!(change(&|config| config.sign_up = SignUp::Open).starts_with("sign_up: "));
+        assert!(change(&|config| config.app_scheme = AppScheme::Http).starts_with("app_scheme: "));
+        assert!(
+            change(&|config| config.public_url = Some("http://a".to_owned())).starts_with("public_url: ")
+        );
+        let known = |config: &mut Config| config.database = Secret::new("postgres://p:postgres@db/p");
+        let why = change(&known);
+        assert!(why.starts_with("database: ") && !why.contains("postgres"), "{why}");
     }
 }

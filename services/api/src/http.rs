@@ -33,7 +33,7 @@ use axum::{Router, middleware, routing::get};
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use self::listener::{ConnectionLimits, Listener};
+pub(crate) use self::listener::{Admission, Listener};
 use crate::{app::App, config::Config};
 
 /// Every documented route.
@@ -79,7 +79,7 @@ fn documented() -> OpenApiRouter<App> {
 /// The whole service: what both listeners serve.
 pub(crate) fn router(app: App) -> Router {
     let (router, api) = documented().split_for_parts();
-    let api = openapi::finish(api);
+    let api = openapi::at(openapi::finish(api), app.config.public_url.as_deref());
     let pages = docs::Pages::new(&api);
     let cors = cors(&app.config);
     router

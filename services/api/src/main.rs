@@ -18,9 +18,9 @@ use paastech_runtime::{
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// Configuration file (TOML).
-    #[arg(long, env = "PAASTECH_CONFIG")]
-    config: Option<PathBuf>,
+    /// Configuration file (TOML), of which this is `[api]`; may be given again, the later wins.
+    #[arg(long)]
+    config: Vec<PathBuf>,
     /// Print the merged configuration and end.
     #[arg(long)]
     check_config: bool,
@@ -32,7 +32,10 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    let config: Config = config::load(args.config.as_deref(), &[])?;
+    let config: Config = config::load_section("api", &args.config, &[])?;
+    if let Some(why) = config.objection() {
+        anyhow::bail!("configuration: api.{why}");
+    }
     if args.check_config {
         println!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);

@@ -130,14 +130,15 @@ impl Service {
     pub fn run(self, shutdown: &Shutdown) {
         let Self { app, listener, admin, .. } = self;
         let router = http::router(app.clone());
-        let limits = http::ConnectionLimits {
+        let admission = http::Admission {
             all: app.config.max_connections,
             of_one_address: app.config.max_connections_per_address,
+            proxy: app.config.proxy,
         };
         if let Some(admin) = admin {
-            shutdown.spawn("admin socket", admin.run(router.clone(), limits, shutdown.clone()));
+            shutdown.spawn("admin socket", admin.run(router.clone(), admission, shutdown.clone()));
         }
-        shutdown.spawn("http", listener.run(router, limits, shutdown.clone()));
+        shutdown.spawn("http", listener.run(router, admission, shutdown.clone()));
         shutdown.spawn("operations", app.engine.clone().run(shutdown.clone()));
         shutdown.spawn("scan of refs", app.engine.clone().scan(shutdown.clone()));
         shutdown.spawn("nightly", engine::nightly::run(app.engine.clone(), shutdown.clone()));

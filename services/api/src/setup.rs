@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -39,8 +39,12 @@ pub(crate) async fn ensure_token(db: &Database, data_dir: &Path, clock: &Clock) 
             fresh
         }
     };
-    // To whoever starts the program, on standard output: the log is on standard error and may be collected.
-    println!("setup token: {shown}");
+    // To whoever sits before it. What is collected gets the place alone.
+    if io::stdout().is_terminal() {
+        println!("setup token: {shown}");
+    } else {
+        tracing::info!(file = %path.display(), "the setup token, with which the first administrator is made");
+    }
     Ok(())
 }
 

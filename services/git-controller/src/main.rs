@@ -14,9 +14,9 @@ use paastech_runtime::{
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
-    /// The configuration file.
+    /// Configuration file (TOML), of which this is `[git_controller]`; may be given again, the later wins.
     #[arg(long)]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// Print the merged configuration and exit.
     #[arg(long)]
     check_config: bool,
@@ -31,7 +31,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 #[tokio::main]
 async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
-    let config: Config = config::load(flags.config.as_deref(), &[])?;
+    let config: Config = config::load_section("git_controller", &flags.config, &[])?;
     if flags.check_config {
         print!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);

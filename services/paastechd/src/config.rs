@@ -1,6 +1,6 @@
 //! The configuration of one process: what all services share, and a section for each.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use paastech_edge::EdgeConfig;
 use paastech_runtime::{
@@ -57,13 +57,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Merges defaults, file and environment. Paths that nobody sets lie in the data directory.
+    /// Merges defaults, files and environment. Paths that nobody sets lie in the data directory.
     ///
     /// # Errors
     /// An unreadable file, an unknown key, a value of the wrong type, or a key without a meaning here.
-    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let shared: Self = config::load(file, &[])?;
-        let config: Self = config::load_over(&shared.defaults(), file, &[])?;
+    pub fn load(files: &[PathBuf]) -> Result<Self, ConfigError> {
+        let shared: Self = config::load(files, &[])?;
+        let config: Self = config::load_over(&shared.defaults(), files, &[])?;
         match config.objection() {
             Some(why) => Err(ConfigError::Meaningless(why)),
             None => Ok(config),
@@ -87,6 +87,9 @@ impl Config {
 
     /// What an operator has set that would change nothing, or that cannot work.
     fn objection(&self) -> Option<String> {
+        if let Some(why) = self.api.objection() {
+            return Some(format!("api.{why}"));
+        }
         let logs = [
             ("api.log", &self.api.log),
             ("ssh.log", &self.ssh.log),

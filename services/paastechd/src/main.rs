@@ -15,9 +15,10 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 #[derive(Parser)]
 #[command(version, after_help = "Example:\n  paastechd --config /etc/paastech/paastechd.toml")]
 struct Arguments {
-    /// Configuration file (TOML); the environment (PAASTECH__SECTION__KEY) wins over it.
+    /// Configuration file (TOML); may be given again, the later wins, and the environment (PAASTECH__SECTION__KEY)
+    /// over all.
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// Print the merged configuration, secrets redacted, and exit.
     #[arg(long)]
     check_config: bool,
@@ -28,7 +29,7 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(code);
     }
     let arguments = Arguments::parse();
-    let config = Config::load(arguments.config.as_deref())?;
+    let config = Config::load(&arguments.config)?;
     if arguments.check_config {
         print!("{}", paastech_runtime::config::print(&config)?);
         return Ok(ExitCode::SUCCESS);

@@ -21,7 +21,7 @@ async fn the_ssh_server_asks_the_api_that_it_is_told_of() {
     );
     std::fs::write(&file, text).expect("written");
     let shutdown = Shutdown::new();
-    let config = Config::load(Some(&file)).expect("a configuration");
+    let config = Config::load(&[file]).expect("a configuration");
     let running = wire::start(config, &shutdown).await.expect("it starts");
     let key = dir.path().join("key");
     let made = program("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().await;

@@ -16,9 +16,9 @@ use pomegranate::Config;
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
-    /// The configuration file.
+    /// Configuration file (TOML), of which this is `[pomegranate]`; may be given again, the later wins.
     #[arg(long)]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// Print the merged configuration and stop.
     #[arg(long)]
     check_config: bool,
@@ -30,7 +30,7 @@ struct Flags {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let flags = Flags::parse();
-    let config: Config = config::load(flags.config.as_deref(), &[])?;
+    let config: Config = config::load_section("pomegranate", &flags.config, &[])?;
     if flags.check_config {
         print!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);

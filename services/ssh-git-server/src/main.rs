@@ -12,9 +12,9 @@ use paastech_ssh_git_server::{Config, applet, build};
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
-    /// The configuration file.
+    /// Configuration file (TOML), of which this is `[ssh]`; may be given again, the later wins.
     #[arg(long)]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// The api's internal address, such as <http://127.0.0.1:7000>.
     #[arg(long)]
     control: Option<String>,
@@ -29,8 +29,8 @@ fn main() -> anyhow::Result<ExitCode> {
 
 #[tokio::main]
 async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
-    let control = flags.control.map(|url| ("control", url));
-    let config: Config = config::load(flags.config.as_deref(), control.as_slice())?;
+    let control = flags.control.map(|url| ("ssh.control", url));
+    let config: Config = config::load_section("ssh", &flags.config, control.as_slice())?;
     if flags.check_config {
         print!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);

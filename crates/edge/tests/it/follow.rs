@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use http::StatusCode;
-use paastech_edge::{Edge, EdgeConfig};
+use paastech_edge::{ApiRoute, Edge, EdgeConfig};
 use paastech_labels::{LabelKey, RouteLabels};
 use paastech_runtime::Shutdown;
 use paastech_types::{ProjectId, ReleaseId};
@@ -13,6 +13,8 @@ use crate::{
     fake_engine::{Container, World},
     rig::{HOST, eventually, get},
 };
+
+const API: &str = "api.localhost";
 
 struct Story {
     world: World,
@@ -52,6 +54,7 @@ impl Story {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             socket: socket.clone(),
             instance: "i1".to_owned(),
+            api: Some(ApiRoute { host: API.to_owned(), address: app.addr }),
             ..EdgeConfig::default()
         };
         let edge = Edge::build(config, key).await.expect("binds");
@@ -98,6 +101,15 @@ async fn clients_wait_for_the_first_look_at_the_engine() {
 async fn before_the_first_look_nothing_is_said_to_be_unknown() {
     let story = Story::begin().await;
     assert_eq!(story.status().await, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn the_api_is_routed_before_and_after_the_first_look() {
+    let story = Story::begin().await;
+    assert_eq!(get(story.edge, API, "/").await.0, StatusCode::OK);
+    let _engine = story.world.start(&story.socket);
+    story.becomes(StatusCode::OK).await;
+    assert_eq!(get(story.edge, API, "/").await.0, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::extract::FromRequestParts;
-use http::{header::AUTHORIZATION, request::Parts};
+use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use paastech_types::{AccountId, SessionId};
 
 use super::permission::Permissions;
@@ -26,6 +26,12 @@ impl Origin {
     /// Of this request. What no listener of ours has marked is treated as unknown.
     pub(crate) fn of(parts: &Parts) -> Self {
         parts.extensions.get().copied().unwrap_or(Self::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+    }
+
+    /// Whom the proxy in front has it from: the last address, which it wrote itself.
+    pub(crate) fn told(headers: &HeaderMap) -> Option<Self> {
+        let text = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+        Some(Self::Address(text.rsplit(',').next()?.trim().parse().ok()?))
     }
 
     /// The address that limits count by.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, ErrorKind},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -33,11 +33,14 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 /// From the drain until open connections are cut.
 const DRAIN_TIME: Duration = Duration::from_secs(15);
 
-/// How many connections there may be at once.
+/// Who is let in.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ConnectionLimits {
+pub(crate) struct Admission {
+    /// Connections at once.
     pub(crate) all: usize,
     pub(crate) of_one_address: usize,
+    /// Who is believed when it says whom a request comes from.
+    pub(crate) proxy: Option<IpAddr>,
 }
 
 /// Where HTTP is served.
@@ -82,13 +85,14 @@ impl Listener {
     pub(crate) async fn run(
         self,
         router: Router,
-        limits: ConnectionLimits,
+        admission: Admission,
         shutdown: Shutdown,
     ) -> anyhow::Result<()> {
         let server = Server {
             router,
-            slots: Arc::new(Semaphore::new(limits.all)),
-            visitors: Visitors::new(limits.of_one_address),
+            slots: Arc::new(Semaphore::new(admission.all)),
+            visitors: Visitors::new(admission.of_one_address),
+            proxy: admission.proxy,
             shutdown: shutdown.clone(),
         };
         let graceful = GracefulShutdown::new();
@@ -151,6 +155,7 @@ struct Server {
     router: Router,
     slots: Arc<Semaphore>,
     visitors: Visitors,
+    proxy: Option<IpAddr>,
     shutdown: Shutdown,
 }
 
@@ -162,8 +167,10 @@ impl Server {
         (permit, visit): (OwnedSemaphorePermit, Visit),
         graceful: &GracefulShutdown,
     ) {
+        let proxied = matches!(origin, Origin::Address(peer) if Some(peer) == self.proxy);
         let service = self.router.clone().map_request(move |mut request: http::Request<_>| {
-            request.extensions_mut().insert(origin);
+            let told = proxied.then(|| Origin::told(request.headers())).flatten();
+            request.extensions_mut().insert(told.unwrap_or(origin));
             request
         });
         // HTTP/1 alone: telling the versions apart waits for a first byte that need never come.

@@ -4,7 +4,7 @@ use http::StatusCode;
 use utoipa::{
     OpenApi,
     openapi::{
-        Content, OpenApi as Document, Ref, RefOr, Response,
+        Content, OpenApi as Document, Ref, RefOr, Response, Server,
         path::Operation,
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
@@ -24,6 +24,12 @@ use super::problem::Problem;
     components(schemas(Problem))
 )]
 struct Frame;
+
+/// The document, with where it is true.
+pub(crate) fn at(mut document: Document, public_url: Option<&str>) -> Document {
+    document.servers = public_url.map(|url| vec![Server::new(url)]);
+    document
+}
 
 /// The document without its paths.
 pub(crate) fn frame() -> Document {

@@ -1,5 +1,7 @@
 //! How often one may call.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use paastech_api::config::{Limits, Rate};
 use serde_json::json;
 
@@ -27,6 +29,35 @@ async fn guessing_a_password_is_slowed_down() {
         },
     )
     .await;
+}
+
+#[tokio::test]
+async fn behind_a_proxy_each_client_has_its_own() {
+    const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    for (proxy, third) in [(Some(LOCAL), 401), (None, 429)] {
+        on_each_database_with(
+            |config| {
+                config.proxy = proxy;
+                config.limits.anonymous = Rate { burst: 2, seconds: 3600 };
+            },
+            async |server| {
+                let from = async |client: &str| {
+                    let request = reqwest::Client::builder()
+                        .no_proxy()
+                        .build()
+                        .expect("a client")
+                        .get(format!("{}/v1/account", server.url));
+                    // What a client writes itself stands before what the proxy adds.
+                    let request = request.header("x-forwarded-for", format!("10.0.0.9, {client}"));
+                    request.send().await.expect("an answer").status().as_u16()
+                };
+                assert_eq!((from("10.0.0.1").await, from("10.0.0.1").await), (401, 401));
+                assert_eq!(from("10.0.0.1").await, 429);
+                assert_eq!(from("10.0.0.2").await, third);
+            },
+        )
+        .await;
+    }
 }
 
 #[tokio::test]
