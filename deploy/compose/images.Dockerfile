@@ -11,19 +11,19 @@ USER 870:870
 
 FROM common AS api
 COPY bin/paastech-api /usr/local/bin/
-ENTRYPOINT ["paastech-api", "--config", "/etc/paastech/api.toml"]
+ENTRYPOINT ["paastech-api", "--config", "/etc/paastech"]
 
 FROM common AS pomegranate
 COPY bin/pomegranate /usr/local/bin/
-ENTRYPOINT ["pomegranate", "--config", "/etc/paastech/pomegranate.toml"]
+ENTRYPOINT ["pomegranate", "--config", "/etc/paastech"]
 
 FROM common AS engine-gate
 COPY bin/paastech-engine-gate /usr/local/bin/
-ENTRYPOINT ["paastech-engine-gate"]
+ENTRYPOINT ["paastech-engine-gate", "--config", "/etc/paastech"]
 
 FROM common AS edge
 COPY bin/paastech-edge /usr/local/bin/
-ENTRYPOINT ["paastech-edge", "--label-key", "/run/secrets/label-hmac"]
+ENTRYPOINT ["paastech-edge", "--config", "/etc/paastech", "--label-key", "/run/secrets/label-hmac"]
 
 FROM common AS git
 USER 0
@@ -35,8 +35,8 @@ USER 870:870
 
 FROM git AS git-controller
 COPY bin/paastech-git-controller /usr/local/bin/
-ENTRYPOINT ["paastech-git-controller", "--config", "/etc/paastech/git-controller.toml"]
+ENTRYPOINT ["paastech-git-controller", "--config", "/etc/paastech"]
 
 FROM git AS ssh-git-server
 COPY bin/paastech-ssh-git-server /usr/local/bin/
-ENTRYPOINT ["paastech-ssh-git-server", "--config", "/etc/paastech/ssh-git-server.toml"]
+ENTRYPOINT ["paastech-ssh-git-server", "--config", "/etc/paastech"]

@@ -1,10 +1,14 @@
 //! What the platform may ask: which releases are routed. Never on the clients' address.
 
-use std::sync::Arc;
+use std::{io, net::SocketAddr, sync::Arc};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use hyper::body::Incoming;
 use paastech_labels::Routes;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::{
     RouteTable,
@@ -27,6 +31,22 @@ impl Handler for Internal {
     ) -> Response<Download> {
         let busy = client.pulse.begin(request.version());
         self.answer(&request).map(|body| body.ending(None, busy))
+    }
+}
+
+/// Asks the edge at this internal address whether it has seen what there is to route.
+///
+/// # Errors
+/// It does not answer, or not yet.
+pub async fn check_health(internal: SocketAddr) -> io::Result<()> {
+    const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: edge\r\nconnection: close\r\n\r\n";
+    let mut stream = TcpStream::connect(internal).await?;
+    stream.write_all(REQUEST).await?;
+    let mut answer = String::new();
+    stream.take(1024).read_to_string(&mut answer).await?;
+    match answer.split(' ').nth(1) {
+        Some("200") => Ok(()),
+        _ => Err(io::Error::other(answer.lines().last().unwrap_or("no answer").to_owned())),
     }
 }
 

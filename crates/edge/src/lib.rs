@@ -23,4 +23,5 @@ mod tunnel;
 pub use config::{ApiRoute, EdgeConfig, Limits, Timeouts};
 pub use edge::Edge;
 pub use error::EdgeError;
+pub use internal::check_health;
 pub use table::{Replica, RouteTable};

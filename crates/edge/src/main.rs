@@ -17,6 +17,9 @@ struct Args {
     /// Prints the merged configuration and ends.
     #[arg(long)]
     check_config: bool,
+    /// Ask the one that runs with this configuration whether it routes; the exit code says.
+    #[arg(long)]
+    health: bool,
     /// The file with the key that signs labels, as 64 hex digits.
     #[arg(long)]
     label_key: PathBuf,
@@ -29,6 +32,10 @@ async fn main() -> anyhow::Result<ExitCode> {
     let config: EdgeConfig = config::load_section("edge", &args.config, &[])?;
     if args.check_config {
         print!("{}", config::print(&config)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.health {
+        paastech_edge::check_health(config.internal_listen).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let key = std::fs::read_to_string(&args.label_key)

@@ -4,6 +4,7 @@
 
 mod answer;
 mod call;
+mod config;
 mod engine;
 mod gate;
 mod load;
@@ -11,5 +12,6 @@ mod reference;
 mod server;
 mod watch;
 
+pub use config::Config;
 pub use gate::{Build, Gate};
 pub use watch::watch;

@@ -5,29 +5,37 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
-use paastech_runtime::{Shutdown, telemetry};
+use paastech_engine_gate::Config;
+use paastech_runtime::{Shutdown, config, telemetry};
 
 /// A filtered engine socket for a proxy.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// The socket that is made.
-    #[arg(long, env = "PAASTECH__SOCKET")]
-    socket: PathBuf,
-    /// The engine's socket.
-    #[arg(long, env = "PAASTECH__ENGINE", default_value = "/var/run/docker.sock")]
-    engine: PathBuf,
-    /// The installation whose containers are shown.
-    #[arg(long, env = "PAASTECH__INSTANCE")]
-    instance: String,
+    /// Configuration file (TOML), of which this is `[engine_gate]`; may be given again, the later wins.
+    #[arg(long)]
+    config: Vec<PathBuf>,
+    /// Print the merged configuration and end.
+    #[arg(long)]
+    check_config: bool,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    let config: Config = config::load_section("engine_gate", &args.config, &[])?;
+    if args.check_config {
+        print!("{}", config::print(&config)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     telemetry::init(&telemetry::LogConfig::default());
-    let path = args.socket.display().to_string();
-    let view = paastech_engine_gate::watch(args.socket, args.engine, args.instance).context(path.clone())?;
+    anyhow::ensure!(
+        !config.instance.is_empty(),
+        "configuration: engine_gate.instance: nothing would be shown"
+    );
+    let path = config.socket.display().to_string();
+    let view = paastech_engine_gate::watch(config.socket, config.engine, config.instance);
+    let view = view.context(path.clone())?;
     tracing::info!(socket = path, "the proxy may look");
     let shutdown = Shutdown::new();
     let draining = shutdown.draining();

@@ -160,14 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn traefik_is_told_one_router_per_release() {
-        let route = route();
-        let labels = route.to_labels(&key());
-        let name = format!("{}-r7", route.project);
-        let get = |suffix: &str| labels[&format!("traefik.http.{suffix}")].clone();
-        assert_eq!(get(&format!("routers.{name}.rule")), "Host(`a.localhost`) || Host(`b.localhost`)");
-        assert_eq!(get(&format!("routers.{name}.priority")), "1007");
-        assert_eq!(get(&format!("services.{name}.loadbalancer.server.port")), "8080");
+    fn the_labels_are_these() {
+        let project: ProjectId = "018f3c5a-0000-7000-8000-000000000001".parse().expect("an id");
+        let release = "018f3c5a-0000-7000-8000-000000000002".parse().expect("an id");
+        let labels = RouteLabels { project, release, ..route() }.to_labels(&key());
+        let text: String = labels.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        assert_eq!(text, include_str!("route.golden"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub enum ConfigError {
 /// The services' own parts of a configuration. A file may hold them all: each program reads what is its own.
 const SECTIONS: [&str; 6] = ["api", "edge", "engine_gate", "git_controller", "pomegranate", "ssh"];
 
-/// Merges the layers into `T`: of two files the later one wins. `flags` are pairs of a dotted key (`api.listen`) and its
+/// Merges the layers into `T`: of two files the later one wins; a folder stands for its `*.toml`. `flags` are pairs of a dotted key (`api.listen`) and its
 /// value.
 ///
 /// # Errors
@@ -94,9 +94,8 @@ fn merge(
     for (key, value) in defaults {
         builder = builder.set_default(*key, value.clone())?;
     }
-    for path in files {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ConfigError::File { path: path.display().to_string(), source })?;
+    for path in &each(files)? {
+        let text = fs::read_to_string(path).map_err(|source| named(path, source))?;
         builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
     }
     let environment =
@@ -106,6 +105,28 @@ fn merge(
         builder = builder.set_override(*key, value.clone())?;
     }
     Ok(builder.build()?)
+}
+
+/// Of a folder its `*.toml`, in the order of their names.
+fn each(files: &[PathBuf]) -> Result<Vec<PathBuf>, ConfigError> {
+    let mut all = Vec::new();
+    for path in files {
+        if !path.is_dir() {
+            all.push(path.clone());
+            continue;
+        }
+        let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let entries = entries.map_err(|source| named(path, source))?;
+        let mut found: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+        found.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+        found.sort();
+        all.append(&mut found);
+    }
+    Ok(all)
+}
+
+fn named(path: &Path, source: io::Error) -> ConfigError {
+    ConfigError::File { path: path.display().to_string(), source }
 }
 
 /// The merged configuration as TOML, secrets redacted: what `--check-config` prints.
@@ -201,6 +222,8 @@ mod tests {
         let sample: Sample =
             load_section("api", &files, &[("api.listen", "flag".to_owned())]).expect("loads");
         assert_eq!((sample.listen.as_str(), sample.limit), ("flag", 5));
+        let folder: Sample = load_section("api", &[dir.path().to_owned()], &[]).expect("loads");
+        assert_eq!((folder.listen.as_str(), folder.limit), ("tier", 4), "own.toml comes before tier.toml");
         let none: Sample = load_section("edge", &files, &[]).expect("loads");
         assert_eq!(none.limit, Sample::default().limit);
         fs::write(&own, "[apu]\nlimit = 5\n").expect("a file");

@@ -100,10 +100,23 @@ pub struct BuildpackConfig {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProxyConfig {
-    /// Where it says what it routes: `GET http://<internal>/routes?host=…`.
+    /// Which one it is.
+    pub kind: ProxyKind,
+    /// Where it says what it routes: our edge its `/routes`, Traefik its `/api`.
     pub internal: Option<SocketAddr>,
     /// Where it takes requests.
     pub public: Option<SocketAddr>,
+}
+
+/// A proxy that follows the labels of containers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyKind {
+    /// Ours.
+    #[default]
+    Edge,
+    /// Traefik.
+    Traefik,
 }
 
 impl Default for Config {

@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    config::ProxyConfig,
+    config::{ProxyConfig, ProxyKind},
     engine::{Engine, Owned},
     error::Error,
-    proxy,
+    proxy::{self, Use, used},
     release::gate::is_healthy,
 };
 
@@ -23,12 +23,13 @@ pub(crate) async fn confirm(
     let host = release.iter().find_map(|container| container.labels.hosts.first());
     let Some(host) = host.map(ToString::to_string) else { return Ok(0) };
     let attempt = async {
-        while !is_routed(engine, config.internal, &host, release).await? {
+        while !is_routed(engine, config, &host, release).await? {
             tokio::time::sleep(PAUSE).await;
         }
         let Some(public) = config.public else { return Ok(0) };
+        let marked = config.internal.is_some() && config.kind == ProxyKind::Edge;
         loop {
-            if let Some(status) = through(public, &host, config.internal.is_some()).await {
+            if let Some(status) = through(public, &host, marked).await {
                 return Ok(status);
             }
             tokio::time::sleep(PAUSE).await;
@@ -43,17 +44,15 @@ pub(crate) async fn confirm(
 /// engine tells what it goes by.
 async fn is_routed(
     engine: &Engine,
-    internal: Option<SocketAddr>,
+    config: &ProxyConfig,
     host: &str,
     release: &[Owned],
 ) -> Result<bool, Error> {
-    let Some(internal) = internal else { return all_healthy(engine, release).await };
-    let answer = proxy::routes(internal, host).await.unwrap_or_default();
-    let labels = &release[0].labels;
-    Ok(answer
-        .routes
-        .iter()
-        .any(|route| route.host == host && route.release == labels.release && route.servers >= release.len()))
+    if config.internal.is_none() {
+        return all_healthy(engine, release).await;
+    }
+    let found = used(config, host, &release[0].labels).await;
+    Ok(matches!(found, Use::Serving(servers) if servers >= release.len()))
 }
 
 async fn all_healthy(engine: &Engine, release: &[Owned]) -> Result<bool, Error> {
@@ -65,7 +64,7 @@ async fn all_healthy(engine: &Engine, release: &[Owned]) -> Result<bool, Error> 
     Ok(true)
 }
 
-/// The status of one request, unless the proxy itself answered. One that has said that it routes marks its own
+/// The status of one request, unless the proxy itself answered. Ours, once it has said that it routes, marks its own
 /// answers; of another the codes by which proxies fail must be taken for that.
 async fn through(public: SocketAddr, host: &str, marked: bool) -> Option<u16> {
     let answered = proxy::through(public, host).await?;

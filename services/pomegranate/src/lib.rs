@@ -31,7 +31,7 @@ use paastech_proto::pomegranate::pomegranate_server::PomegranateServer;
 use paastech_runtime::Clock;
 
 pub use build::{Manifest, manifest_schema};
-pub use config::{BuildConfig, BuildpackConfig, Config, LimitsConfig, ProxyConfig};
+pub use config::{BuildConfig, BuildpackConfig, Config, LimitsConfig, ProxyConfig, ProxyKind};
 pub use service::Handler;
 
 use crate::{build::Builds, engine::Engine, fence::Fences, source::Sources};

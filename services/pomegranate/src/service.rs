@@ -216,7 +216,7 @@ impl State {
         let containers = self.engine.release(scope.project, release).await?;
         // Nothing is changed yet, so nobody else's turn has to wait for it.
         let limit = Duration::from_secs(request.drain_seconds.min(MAX_WAIT).into());
-        drain::drain(self.config.proxy.internal, &containers, limit).await?;
+        drain::drain(&self.config.proxy, &containers, limit).await?;
         let _turn = self.fences.enter(scope).await?;
         let containers = self.engine.release(scope.project, release).await?;
         let grace = self.grace(request.grace_seconds);

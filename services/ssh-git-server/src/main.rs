@@ -1,12 +1,18 @@
 //! The SSH server as a process of its own; also git's hooks and the cage of its git children, by other names.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Parser;
 use paastech_proto::control::control_client::ControlClient;
 use paastech_runtime::{Neighbour, Peer, Shutdown, Tls, config, telemetry, transport};
 use paastech_ssh_git_server::{Config, applet, build};
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
 /// The SSH front door for git.
 #[derive(Parser)]
@@ -21,6 +27,9 @@ struct Flags {
     /// Print the merged configuration and exit.
     #[arg(long)]
     check_config: bool,
+    /// Ask the one that runs with this configuration whether it serves; the exit code says.
+    #[arg(long)]
+    health: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -35,6 +44,10 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
         print!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
+    if flags.health {
+        check_health(config.listen).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     telemetry::init(&config.log);
     let Neighbour::Url(api) = &config.control else { anyhow::bail!("control: give the api's address") };
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;
@@ -43,4 +56,14 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::new();
     shutdown.spawn("ssh", service.run(shutdown.clone()));
     Ok(shutdown.run_until_signal(Duration::from_secs(300)).await?)
+}
+
+/// Whether the server that listens here greets.
+async fn check_health(listen: SocketAddr) -> anyhow::Result<()> {
+    let host = if listen.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { listen.ip() };
+    let mut stream = TcpStream::connect((host, listen.port())).await?;
+    let mut greeting = [0; 8];
+    stream.read_exact(&mut greeting).await?;
+    anyhow::ensure!(&greeting == b"SSH-2.0-", "no SSH server answers on {listen}");
+    Ok(())
 }
