@@ -42,7 +42,7 @@ pub(crate) async fn ensure(engine: &Engine) -> Result<()> {
         step.skip("the engine has it");
         return Ok(());
     }
-    if pull(engine).await? {
+    if pull(engine, PUBLIC).await? {
         step.note("packages");
         from_public(engine, &step, &bundle, key).await?;
         step.done(&format!("made from {PUBLIC}"));
@@ -67,14 +67,14 @@ pub(crate) async fn ensure(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-/// Whether the engine has the public image now.
-async fn pull(engine: &Engine) -> Result<bool> {
-    let (name, tag) = PUBLIC.split_once(':').expect("the image's name has a tag");
+/// Whether the engine has a public image now.
+pub(crate) async fn pull(engine: &Engine, image: &str) -> Result<bool> {
+    let (name, tag) = image.split_once(':').expect("the image's name has a tag");
     let path = format!("/images/create?fromImage={name}&tag={tag}");
     // What it says of its failure is of no interest: it has the image afterwards, or not.
     drop(engine.stream(Method::POST, &path, client::empty(), |_| {}).await);
     interrupt::check()?;
-    Ok(engine.get(&format!("/images/{PUBLIC}/json")).await?.status.is_success())
+    Ok(engine.get(&format!("/images/{image}/json")).await?.status.is_success())
 }
 
 async fn from_public(engine: &Engine, step: &Step, bundle: &[u8], key: String) -> Result<()> {

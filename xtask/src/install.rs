@@ -1,6 +1,8 @@
 //! `cargo xtask install`: the separate services on this host, under docker-compose.
 
-mod images;
+pub(crate) mod images;
+mod place;
+mod report;
 mod settings;
 
 use std::{
@@ -17,28 +19,27 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use self::settings::Settings;
+use self::settings::{Proxy, Settings};
 use crate::{
     apt, base_image, build_memory, builder,
     engine::{self, Engine},
     firewall,
     http::Server,
-    interrupt, leftovers, paths,
-    ports::Ports,
-    process,
+    interrupt, leftovers, paths, process,
     progress::Step,
-    up,
+    test, up,
 };
 
-/// The images are of this checkout; the engine tells them apart by what went into them.
-const TAG: &str = "local";
-const TEST_TAG: &str = "test";
+/// Where the system keeps what the kernel is told at each start.
+const SYSCTL: &str = "/etc/sysctl.d/60-paastech.conf";
+const LOW_PORTS: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 const READY_PATIENCE: Duration = Duration::from_secs(180);
 const EXAMPLES: &str = "Examples:\n  \
-    cargo xtask install                            # on *.localhost, over plain HTTP\n  \
-    cargo xtask install --domain paas.example.org  # apps at <project>.user-app.paas.example.org\n  \
-    cargo xtask install --check                    # what this host has; changes nothing\n  \
-    cargo xtask uninstall                          # stops all of it; --data removes what it knows";
+    cargo xtask install            # on *.localhost, over plain HTTP\n  \
+    cargo xtask install --domain paas.example.org --acme-email root@example.org\n  \
+    cargo xtask install --check    # what this host has; changes nothing\n  \
+    cargo xtask install --test     # beside whatever runs: every scenario against it, then nothing is left\n  \
+    cargo xtask uninstall          # stops all of it; --data removes what it knows";
 
 /// How to install.
 #[derive(Debug, Args)]
@@ -49,9 +50,18 @@ pub(crate) struct Options {
     /// Say what this host has and lacks, and change nothing
     #[arg(long)]
     check: bool,
+    /// Try it: install beside whatever runs, run the end-to-end scenarios, remove it
+    #[arg(long)]
+    test: bool,
     /// Build without optimisations: quicker to build
     #[arg(long)]
     debug: bool,
+    /// Programs that are built already
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    /// What tells the images of one checkout from another's
+    #[arg(long, value_name = "TAG", default_value = "local")]
+    tag: String,
     #[command(flatten)]
     firewall: firewall::Rules,
 }
@@ -70,65 +80,72 @@ pub(crate) struct UninstallOptions {
 
 /// Installs, or brings what is installed up to date.
 pub(crate) async fn run(options: Options) -> Result<()> {
+    let settings = options.settings.recall()?;
     if options.check {
-        return options.settings.report().await;
+        return report::print(&settings).await;
     }
     ensure!(geteuid().is_root(), "installing needs root: `sudo cargo xtask install`");
-    options.settings.check()?;
+    if options.test {
+        return test::compose_alone().await;
+    }
+    settings.check()?;
     let engine = engine::ensure().await?;
     ensure_compose().await?;
-    base_image::ensure(&engine).await?;
-    builder::ensure(&engine).await?;
-    firewall::load(&options.firewall).await?;
-    build_memory::bound();
-    let instance = bring_up(&engine, &options.settings, TAG, !options.debug).await?;
-    summary(&options.settings, &instance);
+    let binaries = match options.binaries {
+        Some(binaries) => binaries,
+        None => {
+            base_image::ensure(&engine).await?;
+            builder::ensure(&engine).await?;
+            firewall::load(&options.firewall).await?;
+            build_memory::bound();
+            up::build(&images::PACKAGES, !options.debug).await?
+        }
+    };
+    allow_low_ports(&settings)?;
+    images::ensure(&engine, &binaries, &options.tag).await?;
+    ensure_traefik(&engine, &settings, &options.tag).await?;
+    let step = Step::new(format!("settings, secrets and certificates in {}", settings.dir.display()));
+    let instance = place::write(&settings, &engine, &options.tag)?;
+    step.done("");
+    ensure_database(&settings).await?;
+    start(&settings).await?;
+    summary(&settings, &instance);
     Ok(())
 }
 
-/// From the source to services that answer; returns the installation's id.
-async fn bring_up(engine: &Engine, settings: &Settings, tag: &str, release: bool) -> Result<String> {
-    let binaries = up::build(&images::PACKAGES, release).await?;
-    images::ensure(engine, &binaries, tag).await?;
-    let step = Step::new(format!("settings, secrets and certificates in {}", settings.dir.display()));
-    let instance = settings.write(engine, tag)?;
-    step.done("");
-    ensure_database(settings).await?;
-    start(settings).await?;
-    Ok(instance)
+/// The proxy is no root and has no capability: the host lets everybody listen from 80 on.
+fn allow_low_ports(settings: &Settings) -> Result<()> {
+    let low = settings.ports().iter().map(|(_, addr)| addr.port()).min().unwrap_or(1024);
+    let now: u16 = std::fs::read_to_string(LOW_PORTS)?.trim().parse()?;
+    if low >= now {
+        return Ok(());
+    }
+    std::fs::write(
+        SYSCTL,
+        format!("# PaaSTech's proxy is no root.\nnet.ipv4.ip_unprivileged_port_start = {low}\n"),
+    )
+    .with_context(|| format!("cannot write {SYSCTL}"))?;
+    std::fs::write(LOW_PORTS, low.to_string()).with_context(|| format!("cannot write {LOW_PORTS}"))
 }
 
-/// An installation beside others, for a test.
-pub(crate) struct ThrowAway {
-    settings: Settings,
-    engine: Engine,
-}
-
-impl ThrowAway {
-    /// Brings one up in the folder, at these ports.
-    pub(crate) async fn start(engine: Engine, dir: PathBuf, ports: &Ports) -> Result<Self> {
-        ensure_compose().await?;
-        let this = Self { settings: Settings::throw_away(dir, ports), engine };
-        this.settings.check()?;
-        match bring_up(&this.engine, &this.settings, TEST_TAG, false).await {
-            Ok(_) => Ok(this),
-            Err(error) => {
-                this.stop().await?;
-                Err(error)
-            }
-        }
+/// Traefik's image, where Traefik serves: made from the given program, or the public one.
+async fn ensure_traefik(engine: &Engine, settings: &Settings, tag: &str) -> Result<()> {
+    if settings.proxy() != Proxy::Traefik {
+        return Ok(());
     }
-
-    /// A program's output within a service's container.
-    pub(crate) async fn exec(&self, service: &str, words: &[&str]) -> Result<String> {
-        process::stdout_only(compose(&self.settings.dir).args(["exec", "-T", service]).args(words)).await
+    if let Some(program) = &settings.traefik_bin {
+        return images::traefik(engine, program, tag).await;
     }
-
-    /// Removes it and all it had.
-    pub(crate) async fn stop(self) -> Result<()> {
-        remove(&self.engine, &self.settings.dir, true).await?;
-        images::remove(&self.engine, TEST_TAG).await
+    let step = Step::new(format!("image {}", place::TRAEFIK));
+    if base_image::pull(engine, place::TRAEFIK).await? {
+        step.done("");
+        return Ok(());
     }
+    bail!(
+        "{} cannot be pulled: name a Traefik program with --traefik-bin, or take our own proxy with --proxy edge and \
+         something in front of it that ends TLS",
+        place::TRAEFIK
+    )
 }
 
 /// Stops and removes the services; what they know stays unless it is to go.
@@ -137,6 +154,7 @@ pub(crate) async fn uninstall(options: UninstallOptions) -> Result<()> {
     let engine = engine::find().await?;
     remove(&engine, &options.dir, options.data).await?;
     if options.data {
+        drop(std::fs::remove_file(SYSCTL));
         firewall::unload_after_the_last_app(&engine).await
     } else {
         eprintln!("The data stays, and apps keep running; `cargo xtask uninstall --data` removes both.");
@@ -145,7 +163,7 @@ pub(crate) async fn uninstall(options: UninstallOptions) -> Result<()> {
 }
 
 async fn remove(engine: &Engine, dir: &Path, data: bool) -> Result<()> {
-    let instance = settings::instance(dir)?;
+    let instance = place::instance(dir)?;
     let mut down = compose(dir);
     down.args(["down", "--remove-orphans"]);
     if data {
@@ -193,7 +211,7 @@ async fn ensure_database(settings: &Settings) -> Result<()> {
     process::stdout(&mut in_container(&words)).await.context(
         "the database cannot be made; was an earlier attempt cut off? `cargo xtask uninstall --data` begins anew",
     )?;
-    let password = settings.database_password()?;
+    let password = place::database_password(&settings.dir)?;
     let mut single = in_container(&["postgres", "--single", "-j", "-D", "/data", "postgres"]);
     single.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
     let mut child = single.spawn().context("cannot start docker-compose")?;
@@ -237,19 +255,24 @@ async fn start(settings: &Settings) -> Result<()> {
 }
 
 fn summary(settings: &Settings, instance: &str) {
-    let compose = format!("docker-compose --env-file {}/.env", settings.dir.display());
+    let compose = format!(
+        "docker-compose --env-file {}/.env --file deploy/compose/docker-compose.yml",
+        settings.dir.display()
+    );
+    let (scheme, port) = settings.outside();
     println!(
         "\nPaaSTech is installed ({instance}).\n\n  \
-         API     http://{api}  (docs at http://{api}/docs)\n  \
-         SSH     ssh://git@{ssh}\n  \
-         apps    http://<project>.user-app.{domain}:{http}\n\n\
+         API     {url}  (docs at {url}/docs; on this host also http://{api})\n  \
+         SSH     ssh://git@{ssh}:{ssh_port}\n  \
+         apps    {scheme}://<project>.user-app.{domain}:{port}\n\n\
          The first administrator's one-time token:\n\n  \
-         {compose} --file deploy/compose/docker-compose.yml exec -T api cat /var/lib/paastech/api/setup-token\n\n\
+         {compose} exec -T api cat /var/lib/paastech/api/setup-token\n\n\
          and with it, from any machine that reaches the API:\n\n  \
-         paastech signup http://{api} --setup <token>",
+         paastech signup {url} --setup <token>",
+        url = settings.api_url(),
         api = settings.api(),
-        ssh = settings.ssh(),
+        ssh = settings.ssh_host(),
+        ssh_port = settings.ssh_port(),
         domain = settings.domain(),
-        http = settings.http_port(),
     );
 }

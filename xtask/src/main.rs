@@ -63,7 +63,7 @@ enum Command {
     /// Stops the PaaSTech that `up` left running, and removes its apps when asked
     Down(up::DownOptions),
     /// Installs the separate services on this host under docker-compose (root)
-    Install(install::Options),
+    Install(Box<install::Options>),
     /// Stops and removes what `install` made
     Uninstall(install::UninstallOptions),
     /// Runs every check and every test
@@ -101,7 +101,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Builder => builder::ensure(&engine::ensure().await?).await?,
         Command::Up(options) => up::run(options).await?,
         Command::Down(options) => up::down(options).await?,
-        Command::Install(options) => install::run(options).await?,
+        Command::Install(options) => install::run(*options).await?,
         Command::Uninstall(options) => install::uninstall(options).await?,
         Command::Test(options) => test::run(options).await?,
         Command::Bench(options) => bench::run(options).await?,

@@ -60,7 +60,7 @@ enum Part {
     Config,
     /// Real git, ssh and containers, against one process and against four
     E2e,
-    /// The separate services under docker-compose, from nothing to an app that answers
+    /// The same against the separate services under docker-compose; with Traefik where TRAEFIK_BIN names one
     Compose,
     /// Schemathesis over every route of the API
     Fuzz,
@@ -111,6 +111,15 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     if parts.is_empty() {
         parts = Part::value_variants().to_vec();
     }
+    all(parts).await
+}
+
+/// The scenarios against an installation, as `install --test` has them.
+pub(crate) async fn compose_alone() -> Result<()> {
+    all(vec![Part::Compose]).await
+}
+
+async fn all(mut parts: Vec<Part>) -> Result<()> {
     if !parts.contains(&Part::Leftovers) {
         parts.push(Part::Leftovers);
     }

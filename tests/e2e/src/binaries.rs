@@ -20,7 +20,7 @@ pub(crate) fn find(name: &str) -> Result<PathBuf> {
 }
 
 /// Said, or else where cargo puts programs: the parent of the test's own directory.
-fn directory() -> Result<PathBuf> {
+pub(crate) fn directory() -> Result<PathBuf> {
     if let Some(said) = env::var_os(DIRECTORY) {
         return Ok(said.into());
     }

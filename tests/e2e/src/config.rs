@@ -1,8 +1,13 @@
 //! The configuration of each program, in each shape: quick, and small enough for its limits to be reached.
 
-use std::{net::SocketAddr, net::TcpListener, path::Path};
+use std::{
+    iter,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::atomic::{AtomicU16, Ordering},
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use paastech_runtime::Peer;
 use toml::{Table, toml};
 
@@ -17,6 +22,9 @@ pub(crate) const APP_MEMORY_MIB: i64 = 64;
 /// How long an app may take until it answers.
 pub(crate) const READY_SECONDS: i64 = 10;
 
+/// The next row of ports: below those that the system gives to whoever asks for any.
+static ROW: AtomicU16 = AtomicU16::new(20000);
+
 /// Where everything listens, on loopback.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
@@ -30,6 +38,25 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
+    /// Those of an installation: five free ones in a row, of which the proxy behind a proxy takes the last two.
+    pub(crate) fn in_a_row() -> Result<Self> {
+        let port = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let is_free = |first: &u16| (*first..*first + 5).all(|at| TcpListener::bind(port(at)).is_ok());
+        let mut rows = iter::repeat_with(|| ROW.fetch_add(5, Ordering::Relaxed)).take_while(|at| *at < 30000);
+        let first = rows.find(is_free).context("no five ports in a row are free")?;
+        let at = |more| port(first + more);
+        let none = port(0);
+        Ok(Self {
+            edge: at(0),
+            ssh: at(1),
+            api: at(2),
+            edge_internal: none,
+            control: none,
+            git_controller: none,
+            pomegranate: none,
+        })
+    }
+
     /// Free ones: all are held until all are known.
     pub(crate) fn free() -> Result<Self> {
         let held: Vec<TcpListener> =
@@ -95,7 +122,7 @@ pub(crate) fn api(place: &Place, database: &str) -> Table {
         .with("database", database)
         .with("data_dir", text(&place.data))
         .with("secrets_dir", text(&place.secrets()))
-        .with("admin_socket", text(&place.admin_socket()))
+        .with("admin_socket", text(&place.admin_socket))
         .with("app_port", i64::from(place.ports.edge.port()))
         .with("control_listen", place.ports.control.to_string())
         .with("git_controller", url(place.ports.git_controller))
@@ -106,6 +133,14 @@ pub(crate) fn api(place: &Place, database: &str) -> Table {
 /// A service's certificate.
 fn tls(place: &Place, service: Peer) -> Table {
     Table::try_from(paastech_certs::files(&place.certificates(), service)).expect("paths are TOML")
+}
+
+/// What an installation under docker-compose has of its own, over the tier's.
+pub(crate) fn installation(roomy: bool) -> Table {
+    Table::new()
+        .with("api", Table::new().with("engine", engine(roomy)).with("quotas", quotas()))
+        .with("ssh", Table::new().with("limits", ssh_limits()))
+        .with("pomegranate", pomegranate_limits(roomy))
 }
 
 fn api_settings(place: &Place) -> Table {
@@ -130,49 +165,58 @@ fn api_settings(place: &Place) -> Table {
         dockerfile = "all"
         wait_seconds = 2
     };
-    let (deadline, build) = if place.roomy { (1200, 600) } else { (120, 60) };
+    table
+        .with("engine", engine(place.roomy))
+        .with("listen", place.ports.api.to_string())
+        .with("git", git)
+        .with("quotas", quotas())
+}
+
+fn engine(roomy: bool) -> Table {
+    let (deadline, build) = if roomy { (1200, 600) } else { (120, 60) };
     let engine = toml! {
         confirm_timeout_seconds = 15
         drain_seconds = 1
         stop_grace_seconds = 1
         ref_scan_seconds = 2
     };
-    table
-        .with(
-            "engine",
-            engine
-                .with("operation_deadline_seconds", deadline)
-                .with("build_timeout_seconds", build)
-                .with("ready_timeout_seconds", if place.roomy { 60 } else { READY_SECONDS }),
-        )
-        .with("listen", place.ports.api.to_string())
-        .with("git", git)
-        .with("quotas", Table::new().with("max_push_bytes", MAX_PUSH_BYTES))
+    engine
+        .with("operation_deadline_seconds", deadline)
+        .with("build_timeout_seconds", build)
+        .with("ready_timeout_seconds", if roomy { 60 } else { READY_SECONDS })
+}
+
+fn quotas() -> Table {
+    Table::new().with("max_push_bytes", MAX_PUSH_BYTES)
 }
 
 /// The git-controller alone.
 pub(crate) fn git_controller(place: &Place) -> Table {
     Table::new()
         .with("listen", place.ports.git_controller.to_string())
-        .with("root", text(&place.data.join("repositories")))
+        .with("root", text(&place.repositories))
         .with("tls", tls(place, Peer::GitController))
 }
 
 /// The SSH server alone.
 pub(crate) fn ssh(place: &Place) -> Table {
     ssh_settings(place)
-        .with("repositories", text(&place.data.join("repositories")))
+        .with("repositories", text(&place.repositories))
         .with("state_dir", text(&place.data.join("ssh")))
         .with("tls", tls(place, Peer::SshGitServer))
 }
 
-fn ssh_settings(place: &Place) -> Table {
-    let mut limits = toml! {
+fn ssh_limits() -> Table {
+    toml! {
         connections_per_ip = 200
         logins_per_ip = 50
         unknown_keys_per_minute = 10000
         reconnect_seconds = 30
-    };
+    }
+}
+
+fn ssh_settings(place: &Place) -> Table {
+    let mut limits = ssh_limits();
     if place.min_free_mib > 0 {
         limits = limits.with("min_free_bytes", i64::from(place.min_free_mib) << 20);
     }
@@ -206,8 +250,11 @@ pub(crate) fn pomegranate(place: &Place) -> Table {
 }
 
 fn pomegranate_settings(place: &Place) -> Table {
+    pomegranate_limits(place.roomy).with("socket", text(&place.engine_socket))
+}
+
+fn pomegranate_limits(roomy: bool) -> Table {
     Table::new()
-        .with("socket", text(&place.engine_socket))
-        .with("limits", Table::new().with("memory_mib", if place.roomy { 512 } else { APP_MEMORY_MIB }))
+        .with("limits", Table::new().with("memory_mib", if roomy { 512 } else { APP_MEMORY_MIB }))
         .with("build", Table::new().with("log_bytes", i64::try_from(BUILD_LOG_KIB << 10).expect("small")))
 }

@@ -1,6 +1,9 @@
 //! What one installation has in the container engine.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use bollard::{
@@ -12,6 +15,14 @@ use bollard::{
     },
 };
 use paastech_labels::image_prefix;
+
+/// A service of an installation under docker-compose.
+#[derive(Debug)]
+pub(crate) struct Service {
+    id: String,
+    pub(crate) name: String,
+    pub(crate) state: String,
+}
 
 /// The engine, seen by one installation.
 pub(crate) struct Engine {
@@ -100,6 +111,47 @@ impl Engine {
         all.extend(self.volumes(&label).await?);
         all.extend(self.images(project).await?);
         Ok(all)
+    }
+
+    /// The services of an installation under docker-compose.
+    pub(crate) async fn services(&self, name: &str) -> Result<Vec<Service>> {
+        let label = format!("com.docker.compose.project={name}");
+        let filters = Some(HashMap::from([("label".to_owned(), vec![label])]));
+        let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
+        let found = self.docker.list_containers(Some(options)).await?;
+        Ok(found
+            .into_iter()
+            .map(|container| Service {
+                id: container.id.unwrap_or_default(),
+                name: container
+                    .labels
+                    .and_then(|mut labels| labels.remove("com.docker.compose.service"))
+                    .unwrap_or_default(),
+                state: container.state.map(|state| state.to_string()).unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    async fn service(&self, installation: &str, name: &str) -> Result<Service> {
+        let mut services = self.services(installation).await?.into_iter();
+        services.find(|service| service.name == name).with_context(|| format!("there is no service {name}"))
+    }
+
+    /// Kills a service.
+    pub(crate) async fn kill(&self, installation: &str, name: &str) -> Result<()> {
+        let id = self.service(installation, name).await?.id;
+        Ok(self.docker.kill_container(&id, None).await?)
+    }
+
+    /// Starts a killed service again.
+    pub(crate) async fn start(&self, installation: &str, name: &str) -> Result<()> {
+        let id = self.service(installation, name).await?.id;
+        Ok(self.docker.start_container(&id, None).await?)
+    }
+
+    /// Where a volume's files are on this host.
+    pub(crate) async fn volume(&self, name: &str) -> Result<PathBuf> {
+        Ok(self.docker.inspect_volume(name).await?.mountpoint.into())
     }
 
     /// What a project's builds have.

@@ -12,6 +12,7 @@ mod developer;
 mod engine;
 mod eventually;
 mod firewall;
+mod installation;
 mod platform;
 mod process;
 mod push;

@@ -21,6 +21,7 @@ use crate::{
     database::ThrowAwayDatabase,
     engine::Engine,
     firewall::Firewall,
+    installation::Installation,
     process::{self, Process},
     web::Site,
 };
@@ -56,6 +57,10 @@ impl Setup {
 pub(crate) struct Place {
     pub(crate) ports: Ports,
     pub(crate) data: PathBuf,
+    pub(crate) repositories: PathBuf,
+    /// Where the host's root needs no log-in.
+    pub(crate) admin_socket: PathBuf,
+    pub(crate) setup_token: PathBuf,
     pub(crate) engine_socket: PathBuf,
     pub(crate) instance: String,
     pub(crate) min_free_mib: u32,
@@ -72,11 +77,6 @@ impl Place {
     pub(crate) fn certificates(&self) -> PathBuf {
         self.data.join("certificates")
     }
-
-    /// Where the host's root needs no log-in.
-    pub(crate) fn admin_socket(&self) -> PathBuf {
-        self.data.join("admin.sock")
-    }
 }
 
 /// One running installation.
@@ -86,27 +86,36 @@ pub(crate) struct Platform {
     pub(crate) engine: Engine,
     pub(crate) api: Api,
     pub(crate) firewall: Option<Firewall>,
-    processes: Mutex<Vec<Process>>,
+    programs: Programs,
     database: Option<ThrowAwayDatabase>,
     mounted: bool,
     dir: TempDir,
+}
+
+/// What runs.
+enum Programs {
+    /// Processes of ours.
+    Processes(Mutex<Vec<Process>>),
+    /// Containers; those that were killed and not started again are named.
+    Installation(Installation, Mutex<Vec<String>>),
 }
 
 impl Platform {
     /// Starts one, and makes its administrator.
     pub(crate) async fn start(shape: Shape, setup: Setup) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("pt-e2e-").tempdir()?;
-        let data = dir.path().join("data");
-        fs::create_dir(&data)?;
         let real = PathBuf::from(ENGINE_SOCKET);
         let engine = Engine::connect(&real).await?;
-        let ports = Ports::free()?;
-        let api = Api::new(ports.api)?;
+        let firewall = if setup.firewall { Some(Firewall::load(dir.path()).await?) } else { None };
+        if shape.is_installed() {
+            return Self::installed(shape, setup, dir, engine, firewall).await;
+        }
+        let data = dir.path().join("data");
+        fs::create_dir(&data)?;
         let database = match shape {
             Shape::Services => Some(ThrowAwayDatabase::create().await?),
-            Shape::Embedded | Shape::PomegranateOutside => None,
+            _ => None,
         };
-        let firewall = if setup.firewall { Some(Firewall::load(dir.path()).await?) } else { None };
         // Last of what may well fail: nothing below leaves it mounted.
         if setup.disk_mib > 0 {
             mount(dir.path(), &data, setup.disk_mib).await?;
@@ -115,10 +124,12 @@ impl Platform {
         secrets.label_hmac()?;
         let instance = secrets.instance()?;
         paastech_certs::ensure(&data.join("certificates"), SystemTime::now().into(), false)?;
-        let engine = engine.seen_by(&instance);
         let place = Place {
-            ports,
+            ports: Ports::free()?,
             engine_socket: if setup.dead_engine { dir.path().join("no-engine.sock") } else { real },
+            repositories: data.join("repositories"),
+            admin_socket: data.join("admin.sock"),
+            setup_token: data.join("setup-token"),
             data,
             instance,
             min_free_mib: setup.min_free_mib,
@@ -126,38 +137,81 @@ impl Platform {
         };
         let mut platform = Self {
             shape,
+            api: Api::new(place.ports.api)?,
+            engine: engine.seen_by(&place.instance),
             place,
-            engine,
-            api,
             firewall,
-            processes: Mutex::default(),
+            programs: Programs::Processes(Mutex::default()),
             database,
             mounted: setup.disk_mib > 0,
             dir,
         };
-        let outcome = platform.begin(setup).await;
-        match outcome {
-            Ok(()) => Ok(platform),
+        let processes = platform.processes()?;
+        platform.programs = Programs::Processes(Mutex::new(processes));
+        platform.begun(setup).await
+    }
+
+    /// Installs one under docker-compose.
+    async fn installed(
+        shape: Shape,
+        setup: Setup,
+        dir: TempDir,
+        engine: Engine,
+        firewall: Option<Firewall>,
+    ) -> Result<Self> {
+        let ports = Ports::in_a_row()?;
+        let installation = Installation::install(shape, setup, dir.path(), &ports).await?;
+        let volume = async |name: &str| engine.volume(&format!("{}_{name}", installation.name)).await;
+        let (data, repositories) = (volume("api").await?, volume("repositories").await?);
+        let instance = fs::read_to_string(installation.dir().join("secrets/api/instance"))?;
+        let place = Place {
+            ports,
+            repositories,
+            admin_socket: data.join("admin.sock"),
+            setup_token: data.join("setup-token"),
+            data,
+            engine_socket: ENGINE_SOCKET.into(),
+            instance: instance.trim().to_owned(),
+            min_free_mib: 0,
+            roomy: setup.roomy,
+        };
+        let platform = Self {
+            shape,
+            api: Api::new(place.ports.api)?,
+            engine: engine.seen_by(&place.instance),
+            place,
+            firewall,
+            programs: Programs::Installation(installation, Mutex::default()),
+            database: None,
+            mounted: false,
+            dir,
+        };
+        platform.begun(setup).await
+    }
+
+    async fn begun(self, setup: Setup) -> Result<Self> {
+        match self.begin(setup).await {
+            Ok(()) => Ok(self),
             Err(error) => {
-                let logs = platform.logs().await;
-                drop(platform.stop().await);
+                let logs = self.logs().await;
+                drop(self.stop().await);
                 Err(anyhow!("{error:#}\n{logs}"))
             }
         }
     }
 
-    async fn begin(&mut self, setup: Setup) -> Result<()> {
-        let mut processes = self.programs()?;
-        for process in &mut processes {
-            process.start()?;
+    async fn begin(&self, setup: Setup) -> Result<()> {
+        if let Programs::Processes(processes) = &self.programs {
+            for process in processes.lock().await.iter_mut() {
+                process.start()?;
+            }
         }
-        self.processes = Mutex::new(processes);
         if setup.dead_engine {
             self.answering("/healthz").await?;
         } else {
             self.ready().await?;
         }
-        let token = fs::read_to_string(self.place.data.join("setup-token")).context("the setup token")?;
+        let token = fs::read_to_string(&self.place.setup_token).context("the setup token")?;
         let body =
             json!({ "token": token.trim(), "email": ADMINISTRATOR, "name": "Root", "password": PASSWORD });
         let answer = self.api.post("/v1/setup", body).await;
@@ -166,12 +220,16 @@ impl Platform {
     }
 
     /// The shape's programs, in no order that matters: each waits for the others.
-    fn programs(&self) -> Result<Vec<Process>> {
+    fn processes(&self) -> Result<Vec<Process>> {
         let place = &self.place;
+        let service = |name: &'static str, section: &str, config: Table, flags: &[&str]| {
+            self.program(name, &Table::from_iter([(section.to_owned(), config.into())]), flags)
+        };
         match self.shape {
+            Shape::Compose | Shape::Traefik => Ok(Vec::new()),
             Shape::Embedded => Ok(vec![self.program("paastechd", &config::daemon(place), &[])?]),
             Shape::PomegranateOutside => Ok(vec![
-                self.program("pomegranate", &config::pomegranate(place), &[])?,
+                service("pomegranate", "pomegranate", config::pomegranate(place), &[])?,
                 self.program("paastechd", &config::daemon_without_pomegranate(place), &[])?,
             ]),
             Shape::Services => {
@@ -179,11 +237,11 @@ impl Platform {
                 let key = place.secrets().join("label-hmac").to_string_lossy().into_owned();
                 let control = place.ports.control_url();
                 Ok(vec![
-                    self.program("paastech-git-controller", &config::git_controller(place), &[])?,
-                    self.program("pomegranate", &config::pomegranate(place), &[])?,
-                    self.program("paastech-edge", &config::edge(place), &["--label-key", &key])?,
-                    self.program("paastech-api", &config::api(place, &database), &[])?,
-                    self.program("paastech-ssh-git-server", &config::ssh(place), &["--control", &control])?,
+                    service("paastech-git-controller", "git_controller", config::git_controller(place), &[])?,
+                    service("pomegranate", "pomegranate", config::pomegranate(place), &[])?,
+                    service("paastech-edge", "edge", config::edge(place), &["--label-key", &key])?,
+                    service("paastech-api", "api", config::api(place, &database), &[])?,
+                    service("paastech-ssh-git-server", "ssh", config::ssh(place), &["--control", &control])?,
                 ])
             }
         }
@@ -219,17 +277,38 @@ impl Platform {
 
     /// Fails when a program has ended by itself.
     pub(crate) async fn check(&self) -> Result<()> {
-        self.processes.lock().await.iter_mut().try_for_each(Process::check)
+        match &self.programs {
+            Programs::Processes(processes) => processes.lock().await.iter_mut().try_for_each(Process::check),
+            Programs::Installation(installation, killed) => {
+                installation.check(&self.engine, &killed.lock().await).await
+            }
+        }
     }
 
     /// The last lines of every program's log.
     pub(crate) async fn logs(&self) -> String {
-        self.processes.lock().await.iter().map(Process::tail).collect::<Vec<_>>().join("\n")
+        match &self.programs {
+            Programs::Processes(processes) => {
+                processes.lock().await.iter().map(Process::tail).collect::<Vec<_>>().join("\n")
+            }
+            Programs::Installation(installation, _) => installation.logs("60").await,
+        }
     }
 
     /// All that the programs have logged.
     pub(crate) async fn whole_log(&self) -> String {
-        self.processes.lock().await.iter().map(Process::log).collect()
+        match &self.programs {
+            Programs::Processes(processes) => processes.lock().await.iter().map(Process::log).collect(),
+            Programs::Installation(installation, _) => installation.logs("all").await,
+        }
+    }
+
+    /// The installation under docker-compose.
+    pub(crate) fn installation(&self) -> &Installation {
+        match &self.programs {
+            Programs::Installation(installation, _) => installation,
+            Programs::Processes(_) => panic!("a scenario of an installation under docker-compose"),
+        }
     }
 
     /// A directory that goes with the installation.
@@ -244,25 +323,50 @@ impl Platform {
 
     /// Kills one of the programs.
     pub(crate) async fn kill(&self, name: &str) {
-        for process in self.processes.lock().await.iter_mut().filter(|process| process.name == name) {
-            process.kill().await.expect("a process of ours can be killed");
+        match &self.programs {
+            Programs::Processes(processes) => {
+                for process in processes.lock().await.iter_mut().filter(|process| process.name == name) {
+                    process.kill().await.expect("a process of ours can be killed");
+                }
+            }
+            Programs::Installation(installation, killed) => {
+                let service = installation.service(name);
+                killed.lock().await.push(service.to_owned());
+                self.engine.kill(&installation.name, service).await.expect("a service can be killed");
+            }
         }
     }
 
     /// Starts again what was killed.
     pub(crate) async fn start_again(&self, name: &str) {
-        for process in self.processes.lock().await.iter_mut().filter(|process| process.name == name) {
-            process.start().expect("what ran once starts again");
+        match &self.programs {
+            Programs::Processes(processes) => {
+                for process in processes.lock().await.iter_mut().filter(|process| process.name == name) {
+                    process.start().expect("what ran once starts again");
+                }
+            }
+            Programs::Installation(installation, killed) => {
+                let service = installation.service(name);
+                self.engine.start(&installation.name, service).await.expect("what ran once starts again");
+                killed.lock().await.retain(|name| name != service);
+            }
         }
     }
 
     /// Ends every program as an operator does, and starts them again.
     pub(crate) async fn cycle(&self) {
-        for process in self.processes.lock().await.iter_mut() {
-            process.stop().await.expect("a program ends by SIGTERM");
-        }
-        for process in self.processes.lock().await.iter_mut() {
-            process.start().expect("what ran once starts again");
+        match &self.programs {
+            Programs::Processes(processes) => {
+                for process in processes.lock().await.iter_mut() {
+                    process.stop().await.expect("a program ends by SIGTERM");
+                }
+                for process in processes.lock().await.iter_mut() {
+                    process.start().expect("what ran once starts again");
+                }
+            }
+            Programs::Installation(installation, _) => {
+                installation.cycle().await.expect("down and up again");
+            }
         }
         self.ready().await.expect("ready again");
     }
@@ -293,8 +397,13 @@ impl Platform {
     /// Ends the programs and removes everything; fails when something did not end well.
     pub(crate) async fn stop(self) -> Result<()> {
         let mut failures = Vec::new();
-        for process in self.processes.lock().await.iter_mut().rev() {
-            failures.extend(process.stop().await.err());
+        match &self.programs {
+            Programs::Processes(processes) => {
+                for process in processes.lock().await.iter_mut().rev() {
+                    failures.extend(process.stop().await.err());
+                }
+            }
+            Programs::Installation(installation, _) => failures.extend(installation.uninstall().await.err()),
         }
         failures.extend(self.processes_left().await.err());
         failures.extend(self.engine.clean().await.err());

@@ -5,6 +5,7 @@ mod buildpacks;
 mod builds;
 mod cli;
 mod crashes;
+mod installed;
 mod operator;
 mod pushes;
 mod refusals;
@@ -13,10 +14,15 @@ mod tenancy;
 
 use crate::{Setup, Shape, runner::Scenario};
 
-const BOTH: &[Shape] = &[Shape::Embedded, Shape::Services];
-const EVERY: &[Shape] = &[Shape::Embedded, Shape::Services, Shape::PomegranateOutside];
+const EVERY: &[Shape] =
+    &[Shape::Embedded, Shape::Services, Shape::PomegranateOutside, Shape::Compose, Shape::Traefik];
+const MOST: &[Shape] = &[Shape::Embedded, Shape::Services, Shape::Compose, Shape::Traefik];
+/// Where the programs are processes, whose disk and engine can be taken away.
+const PROCESSES: &[Shape] = &[Shape::Embedded, Shape::Services];
+/// Under docker-compose.
+const INSTALLED: &[Shape] = &[Shape::Compose, Shape::Traefik];
 const EMBEDDED: &[Shape] = &[Shape::Embedded];
-const SERVICES: &[Shape] = &[Shape::Services];
+const SERVICES: &[Shape] = &[Shape::Services, Shape::Compose, Shape::Traefik];
 const OUTSIDE: &[Shape] = &[Shape::PomegranateOutside];
 
 /// Any installation will do.
@@ -48,7 +54,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             curl_fetches_an_app_as_the_readme_says,
             a_second_push_moves_traffic_and_no_request_fails,
         ];
-        BOTH, SHARED, pushes: [
+        MOST, SHARED, pushes: [
             the_sample_is_served_from_the_base_image,
             another_branch_is_stored_and_says_so,
             a_force_push_deploys,
@@ -63,14 +69,14 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_client_lost_after_the_refs_moved_does_not_stop_the_deployment,
         ];
         EVERY, SHARED, builds: [a_build_that_fails_rejects_the_push];
-        BOTH, SHARED, builds: [
+        MOST, SHARED, builds: [
             a_build_that_hangs_is_cancelled_from_the_command_line,
             a_flood_of_lines_is_bounded,
             a_line_without_end_is_cut,
             terminal_escapes_do_not_reach_the_pusher,
             an_image_that_labels_itself_into_routes_is_refused,
         ];
-        BOTH, WITH_ROOM, buildpacks: [a_static_site, a_flask_app];
+        MOST, WITH_ROOM, buildpacks: [a_static_site, a_flask_app];
         EMBEDDED, WITH_ROOM, buildpacks: [
             a_django_app,
             an_express_app,
@@ -80,18 +86,18 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_procfile,
             the_sample_service_is_built_both_ways,
         ];
-        BOTH, SHARED, buildpacks: [
+        MOST, SHARED, buildpacks: [
             what_no_buildpack_knows_is_refused_with_the_way_out,
             a_malformed_manifest_is_refused_by_line_and_field,
         ];
         EVERY, SHARED, apps: [an_app_that_never_listens_leaves_the_old_release];
-        BOTH, SHARED, apps: [
+        MOST, SHARED, apps: [
             an_app_on_another_port_leaves_the_old_release,
             an_app_on_loopback_is_told_to_listen_everywhere,
             an_app_that_exits_at_once_shows_its_last_lines,
             an_app_that_eats_its_memory_is_told_so,
         ];
-        BOTH, SHARED, releases: [
+        MOST, SHARED, releases: [
             a_rollback_restores_image_and_configuration,
             setting_a_variable_deploys_it,
             a_secret_reaches_the_app_and_nobody_else,
@@ -99,7 +105,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_deleted_project_leaves_nothing,
         ];
         EVERY, SHARED, releases: [deployments_report_status_logs_and_stats];
-        BOTH, SHARED, refusals: [
+        MOST, SHARED, refusals: [
             an_unknown_key_is_refused,
             anothers_project_is_as_if_it_were_not_there,
             commands_outside_the_grammar_are_refused,
@@ -107,19 +113,28 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_push_over_the_size_limit_is_refused,
             evil_trees_are_refused,
         ];
-        BOTH, SHARED, tenancy: [apps_reach_neither_each_other_nor_the_engine];
+        MOST, SHARED, tenancy: [apps_reach_neither_each_other_nor_the_engine];
         EMBEDDED, BEHIND_THE_FIREWALL, tenancy: [
             apps_reach_neither_the_host_nor_link_local,
             builds_reach_neither_the_host_nor_link_local_nor_an_app,
         ];
-        BOTH, SHARED, cli: [a_day_with_the_command_line];
-        BOTH, SHARED, operator: [root_needs_no_log_in_on_the_host];
+        MOST, SHARED, cli: [a_day_with_the_command_line];
+        MOST, SHARED, operator: [root_needs_no_log_in_on_the_host];
         EMBEDDED, SHARED, operator: [a_second_daemon_on_the_same_data_is_refused];
-        BOTH, WITHOUT_ENGINE, operator: [without_an_engine_everything_else_works_and_says_so];
-        BOTH, ON_A_SMALL_DISK, operator: [
+        PROCESSES, WITHOUT_ENGINE, operator: [without_an_engine_everything_else_works_and_says_so];
+        PROCESSES, ON_A_SMALL_DISK, operator: [
             a_full_disk_refuses_pushes_and_loses_nothing,
             a_disk_that_fills_while_a_pack_comes_refuses_the_push,
             a_disk_that_fills_during_a_build_loses_nothing,
+        ];
+        INSTALLED, SHARED, installed: [
+            each_service_reaches_its_neighbours_alone,
+            a_value_that_is_missing_is_named,
+            twenty_redeployments_lose_no_request,
+        ];
+        INSTALLED, OWN, installed: [
+            an_upgrade_in_the_middle_of_a_push_loses_nothing,
+            the_proxy_finds_its_routes_with_nothing_of_ours_alive,
         ];
         EVERY, OWN, crashes: [a_restart_keeps_what_there_was];
         EMBEDDED, OWN, crashes: [

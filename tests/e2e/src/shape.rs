@@ -11,6 +11,17 @@ pub enum Shape {
     Services,
     /// `paastechd`, and Pomegranate outside it.
     PomegranateOutside,
+    /// A container for each service, as `cargo xtask install` has them.
+    Compose,
+    /// The same, behind Traefik.
+    Traefik,
+}
+
+impl Shape {
+    /// Whether docker-compose runs it.
+    pub(crate) fn is_installed(self) -> bool {
+        matches!(self, Self::Compose | Self::Traefik)
+    }
 }
 
 impl fmt::Display for Shape {
@@ -19,6 +30,8 @@ impl fmt::Display for Shape {
             Self::Embedded => "embedded",
             Self::Services => "services",
             Self::PomegranateOutside => "outside",
+            Self::Compose => "compose",
+            Self::Traefik => "traefik",
         })
     }
 }

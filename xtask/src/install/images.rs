@@ -14,6 +14,7 @@ use crate::{
 
 const DOCKERFILE: &str = "deploy/compose/images.Dockerfile";
 const POSTGRES: &str = "deploy/compose/postgres.Dockerfile";
+const TRAEFIK: &str = "deploy/compose/traefik.Dockerfile";
 /// What the images' names begin with.
 pub(crate) const REPOSITORY: &str = "paastech";
 /// The targets of the Dockerfile.
@@ -38,11 +39,16 @@ pub(super) async fn ensure(engine: &Engine, binaries: &Path, tag: &str) -> Resul
     let image = format!("{REPOSITORY}/postgres:{tag}");
     images::make(engine, "", &image, postgres, base, BTreeMap::new()).await?;
     for target in TARGETS {
-        // All programs for all of them: the engine builds the targets before this one too.
+        // The engine builds the targets before this one too: their programs are empty.
         let mut context = Context::new(DOCKERFILE)?;
         context.apt()?;
         for program in PACKAGES.iter().filter(|program| **program != "paastech") {
-            context.program(&format!("bin/{program}"), &binaries.join(program))?;
+            let name = format!("bin/{program}");
+            if program.strip_prefix("paastech-").unwrap_or(program) == target {
+                context.program(&name, &binaries.join(program))?;
+            } else {
+                context.program(&name, Path::new("/dev/null"))?;
+            }
         }
         let image = format!("{REPOSITORY}/{target}:{tag}");
         images::make(engine, target, &image, context, base, BTreeMap::new()).await?;
@@ -50,9 +56,18 @@ pub(super) async fn ensure(engine: &Engine, binaries: &Path, tag: &str) -> Resul
     Ok(())
 }
 
+/// Traefik's, from a program.
+pub(super) async fn traefik(engine: &Engine, program: &Path, tag: &str) -> Result<()> {
+    let base = images::id(engine, base_image::IMAGE).await?;
+    let mut context = Context::new(TRAEFIK)?;
+    context.program("bin/traefik", program)?;
+    let image = format!("{REPOSITORY}/traefik:{tag}");
+    images::make(engine, "", &image, context, (base_image::IMAGE, base.as_str()), BTreeMap::new()).await
+}
+
 /// Removes those of this tag.
-pub(super) async fn remove(engine: &Engine, tag: &str) -> Result<()> {
-    for target in TARGETS.into_iter().chain(["postgres"]) {
+pub(crate) async fn remove(engine: &Engine, tag: &str) -> Result<()> {
+    for target in TARGETS.into_iter().chain(["postgres", "traefik"]) {
         engine.call(Method::DELETE, &format!("/images/{REPOSITORY}/{target}:{tag}"), client::empty()).await?;
     }
     Ok(())

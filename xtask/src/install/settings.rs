@@ -1,93 +1,236 @@
-//! What an installation is told, and what it is given: its `.env`, its secrets, its certificates.
+//! What an operator decides: by a flag, else as it was decided before, else by default.
 
 use std::{
-    fs,
+    collections::BTreeMap,
+    fmt, fs,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::fs::{MetadataExt as _, chown},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use clap::Args;
-use paastech_runtime::SecretFiles;
-use time::OffsetDateTime;
-
-use super::images;
-use crate::{engine, engine::Engine, ports::Ports, random};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::{Args, ValueEnum};
 
 /// Where an installation is, unless it is told otherwise.
 pub(super) const DIR: &str = "/srv/paastech";
-/// The user of the services, in their images and on the host.
-const UID: u32 = 870;
+const STAGING_CA: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
+const PRODUCTION_CA: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
-/// What an operator decides.
-#[derive(Debug, Args)]
+/// What an operator decides; what is absent is as it was, or as it is by default.
+#[derive(Debug, Clone, Args)]
 pub(super) struct Settings {
     /// The folder of the installation's settings, secrets and certificates
     #[arg(long, value_name = "DIR", default_value = DIR)]
     pub(super) dir: PathBuf,
-    /// Apps are served at <project>.user-app.<DOMAIN> [default: localhost, or what was installed]
-    #[arg(long, value_name = "DOMAIN", value_parser = domain)]
+    /// The API is served at api.<DOMAIN>, apps at <project>.user-app.<DOMAIN> [default: localhost]
+    #[arg(long, value_parser = name)]
     domain: Option<String>,
-    /// Where apps are served [default: 8080 on loopback for localhost, else 80 everywhere]
+    /// What the installation is for [default: development on localhost, else production]
+    #[arg(long)]
+    tier: Option<Tier>,
+    /// What serves apps [default: ours on localhost, else Traefik, with a wildcard certificate]
+    #[arg(long)]
+    proxy: Option<Proxy>,
+    /// A Traefik program to make its image from, where the public image cannot be had
+    #[arg(long, value_name = "FILE", env = "TRAEFIK_BIN")]
+    pub(super) traefik_bin: Option<PathBuf>,
+    /// Who hears of certificates that will expire
+    #[arg(long, value_name = "EMAIL", value_parser = email)]
+    acme_email: Option<String>,
+    /// Who serves the domain's DNS, by lego's name; its credentials are files in <DIR>/dns [default: porkbun]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    acme_provider: Option<String>,
+    /// Certificates from the authority's staging side, which browsers refuse
+    #[arg(long)]
+    acme_staging: bool,
+    /// Where HTTP is served [default: 8080 on loopback for localhost, else 80 everywhere]
     #[arg(long, value_name = "PORT")]
     http_port: Option<u16>,
-    /// Where git is served
-    #[arg(long, value_name = "PORT", default_value_t = 2222)]
-    ssh_port: u16,
-    /// Where the API is served, on loopback
-    #[arg(long, value_name = "PORT", default_value_t = 7080)]
-    api_port: u16,
-    /// What docker-compose calls the installation
-    #[arg(long, value_name = "NAME", default_value = "paastech", value_parser = domain)]
-    name: String,
-    /// The first three numbers of the services' own network: another one where this is taken
-    #[arg(long, value_name = "A.B.C", default_value = "10.187.1", value_parser = network)]
-    control: String,
+    /// Where HTTPS is served, by Traefik [default: 443]
+    #[arg(long, value_name = "PORT")]
+    https_port: Option<u16>,
+    /// Where git is served [default: 2222]
+    #[arg(long, value_name = "PORT")]
+    ssh_port: Option<u16>,
+    /// Where the API is served on loopback [default: 7080]
+    #[arg(long, value_name = "PORT")]
+    api_port: Option<u16>,
+    /// What docker-compose calls the installation [default: paastech]
+    #[arg(long, value_parser = name)]
+    name: Option<String>,
+    /// The first three numbers of the services' own networks: others where these are taken [default: 10.187.1]
+    #[arg(long, value_name = "A.B.C", value_parser = network)]
+    network: Option<String>,
+}
+
+/// What an installation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Tier {
+    /// Trying it on one's own machine
+    Development,
+    /// Tests
+    Test,
+    /// What production will be
+    Staging,
+    /// For users
+    Production,
+}
+
+/// What serves apps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Proxy {
+    /// Our own, over plain HTTP
+    Edge,
+    /// Traefik
+    Traefik,
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().expect("none is hidden").get_name())
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().expect("none is hidden").get_name())
+    }
+}
+
+impl FromStr for Tier {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        <Self as ValueEnum>::from_str(text, false)
+    }
+}
+
+impl FromStr for Proxy {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        <Self as ValueEnum>::from_str(text, false)
+    }
 }
 
 impl Settings {
-    /// One beside others, for a test.
-    pub(super) fn throw_away(dir: PathBuf, ports: &Ports) -> Self {
-        Self {
-            dir,
-            domain: None,
-            http_port: Some(ports.http().port()),
-            ssh_port: ports.ssh().port(),
-            api_port: ports.api().port(),
-            name: "paastech-test".to_owned(),
-            control: "10.187.201".to_owned(),
-        }
+    /// Takes what no flag says from the installation's `.env`.
+    pub(super) fn recall(mut self) -> Result<Self> {
+        let Ok(text) = fs::read_to_string(self.env_file()) else { return Ok(self) };
+        let known: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
+        let file = self.env_file();
+        let told = Told { known, file: &file };
+        told.fill(&mut self.domain, "PAASTECH_DOMAIN", name)?;
+        told.fill(&mut self.tier, "PAASTECH_TIER", <Tier as FromStr>::from_str)?;
+        told.fill(&mut self.proxy, "PAASTECH_PROXY", <Proxy as FromStr>::from_str)?;
+        told.fill(&mut self.acme_email, "PAASTECH_ACME_EMAIL", email)?;
+        told.fill(&mut self.acme_provider, "PAASTECH_ACME_PROVIDER", name)?;
+        told.fill(&mut self.http_port, "PAASTECH_HTTP_PORT", port)?;
+        told.fill(&mut self.https_port, "PAASTECH_HTTPS_PORT", port)?;
+        told.fill(&mut self.ssh_port, "PAASTECH_SSH_PORT", port)?;
+        told.fill(&mut self.api_port, "PAASTECH_API_PORT", port)?;
+        told.fill(&mut self.name, "COMPOSE_PROJECT_NAME", name)?;
+        told.fill(&mut self.network, "PAASTECH_NETWORK", network)?;
+        Ok(self)
     }
 
-    /// The apps' domain.
+    pub(super) fn env_file(&self) -> PathBuf {
+        self.dir.join(".env")
+    }
+
+    /// The domain of the API and the apps.
     pub(super) fn domain(&self) -> &str {
         self.domain.as_deref().unwrap_or("localhost")
     }
 
-    fn is_local(&self) -> bool {
+    pub(super) fn is_local(&self) -> bool {
         self.domain() == "localhost"
     }
 
-    /// What clients of the host's own may see: loopback on a laptop.
-    fn listen(&self) -> IpAddr {
+    pub(super) fn tier(&self) -> Tier {
+        self.tier.unwrap_or(if self.is_local() { Tier::Development } else { Tier::Production })
+    }
+
+    pub(super) fn proxy(&self) -> Proxy {
+        self.proxy.unwrap_or(if self.is_local() { Proxy::Edge } else { Proxy::Traefik })
+    }
+
+    /// Whether the proxy serves HTTPS itself.
+    pub(super) fn has_tls(&self) -> bool {
+        self.proxy() == Proxy::Traefik && !self.is_local()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("paastech")
+    }
+
+    pub(super) fn network(&self) -> &str {
+        self.network.as_deref().unwrap_or("10.187.1")
+    }
+
+    pub(super) fn acme_email(&self) -> &str {
+        self.acme_email.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn acme_provider(&self) -> &str {
+        self.acme_provider.as_deref().unwrap_or("porkbun")
+    }
+
+    pub(super) fn acme_ca(&self) -> &'static str {
+        if self.acme_staging { STAGING_CA } else { PRODUCTION_CA }
+    }
+
+    /// Whom the public side listens for: the host alone on a laptop.
+    pub(super) fn listen(&self) -> IpAddr {
         if self.is_local() { Ipv4Addr::LOCALHOST.into() } else { Ipv4Addr::UNSPECIFIED.into() }
     }
 
-    /// The port of the apps.
+    /// The port of HTTP.
     pub(super) fn http_port(&self) -> u16 {
         self.http_port.unwrap_or(if self.is_local() { 8080 } else { 80 })
     }
 
-    /// Where the API is.
-    pub(super) fn api(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.api_port).into()
+    /// The port of HTTPS.
+    pub(super) fn https_port(&self) -> u16 {
+        self.https_port.unwrap_or(443)
     }
 
-    /// What people push to.
-    pub(super) fn ssh(&self) -> String {
-        let host = if self.is_local() { "127.0.0.1" } else { self.domain() };
-        format!("{host}:{}", self.ssh_port)
+    /// Where the API is on the host itself.
+    pub(super) fn api(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.api_port.unwrap_or(7080)).into()
+    }
+
+    /// How apps are reached from outside: the scheme, and the port.
+    pub(super) fn outside(&self) -> (&'static str, u16) {
+        match (self.is_local(), self.proxy()) {
+            (true, _) => ("http", self.http_port()),
+            (false, Proxy::Traefik) => ("https", self.https_port()),
+            // Something in front of ours ends TLS.
+            (false, Proxy::Edge) => ("https", 443),
+        }
+    }
+
+    /// Where clients find the API.
+    pub(super) fn api_url(&self) -> String {
+        let (scheme, port) = self.outside();
+        let port = if matches!((scheme, port), ("http", 80) | ("https", 443)) {
+            String::new()
+        } else {
+            format!(":{port}")
+        };
+        format!("{scheme}://api.{}{port}", self.domain())
+    }
+
+    pub(super) fn ssh_host(&self) -> &str {
+        if self.is_local() { "127.0.0.1" } else { self.domain() }
+    }
+
+    pub(super) fn ssh_port(&self) -> u16 {
+        self.ssh_port.unwrap_or(2222)
+    }
+
+    /// Our own edge, when Traefik is before it: one loopback port for requests, the next for questions.
+    pub(super) fn inner_edge(&self) -> [SocketAddr; 2] {
+        let after = |more: u16| (Ipv4Addr::LOCALHOST, self.api().port().saturating_add(more)).into();
+        [after(1), after(2)]
     }
 
     /// Whether what is asked for can be had.
@@ -98,6 +241,19 @@ impl Settings {
             self.dir.is_absolute() && path.bytes().all(plain) && path.len() <= 64,
             "--dir: an absolute path of at most 64 letters, digits, and . - _"
         );
+        if self.has_tls() {
+            ensure!(
+                !self.acme_email().is_empty(),
+                "--acme-email: who hears of certificates that will expire?"
+            );
+            ensure!(
+                fs::read_dir(self.dir.join("dns")).is_ok_and(|mut files| files.next().is_some()),
+                "{0}/dns: put the credentials of {1} there, each in a file of the name that lego documents \
+                 (for porkbun {0}/dns/PORKBUN_API_KEY and {0}/dns/PORKBUN_SECRET_API_KEY)",
+                self.dir.display(),
+                self.acme_provider()
+            );
+        }
         if self.env_file().exists() {
             // Its own services hold the ports.
             return Ok(());
@@ -110,126 +266,44 @@ impl Settings {
         Ok(())
     }
 
-    fn ports(&self) -> [(&'static str, SocketAddr); 3] {
-        [
+    /// The public ports, and the flags that name others.
+    pub(super) fn ports(&self) -> Vec<(&'static str, SocketAddr)> {
+        let mut ports = vec![
             ("--http-port", (self.listen(), self.http_port()).into()),
-            ("--ssh-port", (self.listen(), self.ssh_port).into()),
+            ("--ssh-port", (self.listen(), self.ssh_port()).into()),
             ("--api-port", self.api()),
-        ]
+        ];
+        if self.has_tls() {
+            ports.push(("--https-port", (self.listen(), self.https_port()).into()));
+        }
+        ports
     }
+}
 
-    /// Says what the host has; changes nothing.
-    pub(super) async fn report(&self) -> Result<()> {
-        match engine::find().await {
-            Ok(engine) => println!("engine: {}, API {}", engine.version, engine.api),
-            Err(error) => println!("engine: none yet, `install` brings one ({error})"),
-        }
-        let cgroups = if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "v2" } else { "v1" };
-        println!("cgroups: {cgroups}");
-        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let memory = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or(" unknown");
-        println!("memory available: {}", memory.trim());
-        let existing = self.dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
-        let disk = rustix::fs::statvfs(existing)?;
-        println!("disk free at {}: {} MiB", existing.display(), (disk.f_bavail * disk.f_frsize) >> 20);
-        for (flag, addr) in self.ports() {
-            match TcpListener::bind(addr) {
-                Ok(_) => println!("{addr}: free"),
-                Err(error) => println!("{addr}: {error}; another with {flag}"),
-            }
-        }
-        if !self.is_local() {
-            let name = format!("any.user-app.{}", self.domain());
-            match tokio::net::lookup_host((name.as_str(), 80)).await {
-                Ok(mut found) => println!(
-                    "{name}: {}",
-                    found.next().map_or("nothing".to_owned(), |addr| addr.ip().to_string())
-                ),
-                Err(error) => println!("{name}: {error}; point *.user-app.{} here", self.domain()),
-            }
-        }
-        let state = if self.env_file().exists() { "is there" } else { "none yet" };
-        println!("installation at {}: {state}", self.dir.display());
+/// What a `.env` says.
+struct Told<'a> {
+    known: BTreeMap<&'a str, &'a str>,
+    file: &'a Path,
+}
+
+impl Told<'_> {
+    fn fill<T>(
+        &self,
+        setting: &mut Option<T>,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<()> {
+        let Some(text) = self.known.get(key).filter(|text| setting.is_none() && !text.is_empty()) else {
+            return Ok(());
+        };
+        let wrong = |why: String| anyhow!("{}: {key}={text}: {why}", self.file.display());
+        *setting = Some(parse(text).map_err(wrong)?);
         Ok(())
     }
-
-    fn env_file(&self) -> PathBuf {
-        self.dir.join(".env")
-    }
-
-    fn secrets(&self) -> PathBuf {
-        self.dir.join("secrets")
-    }
-
-    /// Makes what is absent, keeps what is there, and returns the installation's id.
-    pub(super) fn write(&self, engine: &Engine, tag: &str) -> Result<String> {
-        fs::create_dir_all(&self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
-        drop(SecretFiles::ensure(self.secrets())?.label_hmac()?);
-        let of_api = SecretFiles::ensure(self.secrets().join("api"))?;
-        drop((of_api.kek()?, of_api.jwt()?));
-        let instance = of_api.instance()?;
-        self.database_password()?;
-        for outcome in paastech_certs::ensure(&self.dir.join("certs"), OffsetDateTime::now_utc(), false)? {
-            own_all(&self.dir.join("certs").join(outcome.service.name()))?;
-        }
-        own_all(&self.secrets().join("api"))?;
-        own(&self.secrets().join("label-hmac"))?;
-        let gate = self.dir.join("gate");
-        fs::create_dir_all(&gate)?;
-        own(&gate)?;
-        let socket = fs::metadata(&engine.socket).context("the engine's socket cannot be looked at")?.gid();
-        let env = format!(
-            "# Written by `cargo xtask install`.\n\
-             COMPOSE_PROJECT_NAME={name}\nPAASTECH_CONTROL={control}\n\
-             PAASTECH_DIR={dir}\nPAASTECH_IMAGES={images}\nPAASTECH_TAG={tag}\nPAASTECH_INSTANCE={instance}\n\
-             PAASTECH_ENGINE_GROUP={socket}\nPAASTECH_DOMAIN={domain}\nPAASTECH_API_PORT={api}\n\
-             PAASTECH_SSH_HOST={ssh_host}\nPAASTECH_SSH_LISTEN={listen}\nPAASTECH_SSH_PORT={ssh}\n\
-             PAASTECH_HTTP_LISTEN={listen}\nPAASTECH_HTTP_PORT={http}\nPAASTECH_PROXY_PUBLIC={public}\n",
-            name = self.name,
-            control = self.control,
-            dir = self.dir.display(),
-            images = images::REPOSITORY,
-            domain = self.domain(),
-            api = self.api_port,
-            ssh_host = if self.is_local() { "127.0.0.1" } else { self.domain() },
-            listen = if self.is_local() { "127.0.0.1" } else { "0.0.0.0" },
-            ssh = self.ssh_port,
-            public = if self.is_local() {
-                String::new()
-            } else {
-                format!("{}.1:{}", self.control, self.http_port())
-            },
-            http = self.http_port(),
-        );
-        fs::write(self.env_file(), env)?;
-        Ok(instance)
-    }
-
-    /// The database's password, made at the first call; it lies in the api's URL.
-    pub(super) fn database_password(&self) -> Result<String> {
-        let password = random::hex(24)?;
-        let make = || format!("postgres://paastech:{password}@postgres/paastech");
-        let url = SecretFiles::ensure(self.secrets().join("api"))?.text("database-url", make)?;
-        let password = url.strip_prefix("postgres://paastech:").and_then(|rest| rest.split_once('@'));
-        Ok(password.context("api/database-url among the secrets: not what this program writes")?.0.to_owned())
-    }
 }
 
-/// The id of the installation in this folder.
-pub(super) fn instance(dir: &Path) -> Result<String> {
-    let path = dir.join("secrets/api/instance");
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("nothing is installed in {}", dir.display()))?;
-    Ok(text.trim().to_owned())
-}
-
-fn own(path: &Path) -> Result<()> {
-    chown(path, Some(UID), Some(UID)).with_context(|| format!("cannot give {} its owner", path.display()))
-}
-
-fn own_all(dir: &Path) -> Result<()> {
-    own(dir)?;
-    fs::read_dir(dir)?.try_for_each(|entry| own(&entry?.path()))
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "a port is a number up to 65535".to_owned())
 }
 
 fn network(text: &str) -> Result<String, String> {
@@ -240,7 +314,7 @@ fn network(text: &str) -> Result<String, String> {
     }
 }
 
-fn domain(text: &str) -> Result<String, String> {
+fn name(text: &str) -> Result<String, String> {
     let part = |part: &str| {
         !part.is_empty()
             && part.len() <= 63
@@ -251,6 +325,88 @@ fn domain(text: &str) -> Result<String, String> {
     if text.len() <= 180 && text.split('.').all(part) {
         Ok(text.to_owned())
     } else {
-        Err("a domain in lower case, such as paas.example.org".to_owned())
+        Err("lower-case letters, digits and hyphens, such as paas.example.org".to_owned())
+    }
+}
+
+fn email(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@.+-_".contains(&byte);
+    let parts: Vec<&str> = text.split('@').collect();
+    if text.bytes().all(plain) && parts.len() == 2 && parts.iter().all(|part| !part.is_empty()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an e-mail address, such as root@example.org".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::Ports;
+
+    fn settings(dir: &Path) -> Settings {
+        let ports = Ports::free().unwrap();
+        Settings {
+            dir: dir.to_owned(),
+            domain: None,
+            tier: None,
+            proxy: None,
+            traefik_bin: None,
+            acme_email: None,
+            acme_provider: None,
+            acme_staging: false,
+            http_port: Some(ports.http().port()),
+            https_port: None,
+            ssh_port: Some(ports.ssh().port()),
+            api_port: Some(ports.api().port()),
+            name: None,
+            network: None,
+        }
+    }
+
+    #[test]
+    fn what_was_decided_stays_unless_a_flag_says_otherwise() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(".env"), "PAASTECH_DOMAIN=paas.example.org\nPAASTECH_SSH_PORT=22\n")
+            .unwrap();
+        let settings = settings(dir.path());
+        let ssh_port = settings.ssh_port();
+        let recalled = settings.recall().unwrap();
+        assert_eq!((recalled.domain(), recalled.ssh_port()), ("paas.example.org", ssh_port));
+        assert_eq!((recalled.tier(), recalled.proxy()), (Tier::Production, Proxy::Traefik));
+        assert_eq!(recalled.api_url(), "https://api.paas.example.org");
+    }
+
+    #[test]
+    fn a_malformed_value_is_named_with_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for (line, why) in [
+            ("PAASTECH_HTTPS_PORT=https", "PAASTECH_HTTPS_PORT=https: a port is"),
+            ("PAASTECH_TIER=prod", "PAASTECH_TIER=prod: "),
+            ("PAASTECH_DOMAIN=a..b", "PAASTECH_DOMAIN=a..b: lower-case"),
+        ] {
+            fs::write(dir.path().join(".env"), line).unwrap();
+            let error = settings(dir.path()).recall().unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains("/.env: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_its_flag() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings(dir.path());
+        let _taken = TcpListener::bind(settings.api()).unwrap();
+        let error = settings.check().unwrap_err().to_string();
+        assert!(error.contains("--api-port") && error.contains(&settings.api().to_string()), "{error}");
+    }
+
+    #[test]
+    fn a_domain_by_traefik_wants_an_address_and_credentials() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = settings(dir.path());
+        settings.domain = Some("paas.example.org".to_owned());
+        assert!(settings.check().unwrap_err().to_string().starts_with("--acme-email"));
+        settings.acme_email = Some("root@example.org".to_owned());
+        assert!(settings.check().unwrap_err().to_string().contains("PORKBUN_API_KEY"));
     }
 }

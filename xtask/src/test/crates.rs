@@ -6,7 +6,9 @@ use crate::test::{suite::Suite, tally::Tally};
 
 /// Where the crates are whose tests differ by database.
 const ON_BOTH: [&str; 2] = ["crates/db", "services/api"];
-const E2E: &str = "tests/e2e";
+pub(crate) const E2E: &str = "tests/e2e";
+/// How the programs are cut into processes, where no container holds them.
+const PARTITIONS: [&str; 3] = ["embedded", "services", "outside"];
 const POSTGRES: &str = "PAASTECH_TEST_POSTGRES";
 
 /// Tests within the files: no database server, no engine.
@@ -41,7 +43,9 @@ pub(crate) async fn e2e(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
     suite.engine().await?;
     let url = suite.postgres().await?;
     let binaries = suite.programs().await?.binaries.clone();
-    for test in suite.programs().await?.select(|test| test.is_in(E2E)) {
+    for test in
+        suite.programs().await?.select(|test| test.is_in(E2E) && PARTITIONS.contains(&test.target.as_str()))
+    {
         let mut command = suite.command(&test);
         command.env(POSTGRES, &url).env("PAASTECH_BIN_DIR", &binaries);
         tally.tests(&test.name(), &mut command).await?;

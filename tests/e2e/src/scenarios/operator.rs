@@ -16,8 +16,7 @@ use crate::{Dockerfile, Platform, Project, Shape, Source, app::noise, binaries, 
 
 pub(super) async fn root_needs_no_log_in_on_the_host(platform: &Platform) {
     let developer = platform.developer().await;
-    let socket = platform.place.admin_socket();
-    let socket = socket.to_str().expect("a path of ours is text");
+    let socket = platform.place.admin_socket.to_str().expect("a path of ours is text");
     let who = developer.paastech(None, &["whoami", "--socket", socket, "--json"], "").await.succeeded();
     assert!(who.contains("administrator"), "{who}");
     let mode =

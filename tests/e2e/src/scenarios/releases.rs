@@ -76,7 +76,7 @@ pub(super) async fn a_stopped_app_starts_again(platform: &Platform) {
 pub(super) async fn a_deleted_project_leaves_nothing(platform: &Platform) {
     let developer = platform.developer().await;
     let (project, repository) = developer.live(platform, "one").await;
-    let folder = platform.place.data.join("repositories");
+    let folder = platform.place.repositories.clone();
     assert!(holds(&folder, &project.id), "a repository lies in {}", folder.display());
     assert!(!platform.engine.objects_of(&project.id).await.expect("the engine answers").is_empty());
     let accepted = project.api.delete(&project.path("")).await;

@@ -1,0 +1,154 @@
+//! The services under docker-compose, as `cargo xtask install` has them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+use anyhow::{Result, bail, ensure};
+use tokio::process::Command;
+
+use crate::{
+    Setup, Shape, binaries,
+    config::{self, Ports},
+    engine::{Engine, Service},
+    process,
+};
+
+/// The tag of the images under test.
+const TAG: &str = "PAASTECH_TEST_TAG";
+/// Each installation has networks of its own: `10.187.<n>`.
+static NETWORK: AtomicU8 = AtomicU8::new(100);
+
+/// One that is there.
+pub(crate) struct Installation {
+    dir: PathBuf,
+    home: PathBuf,
+    /// What docker-compose calls it.
+    pub(crate) name: String,
+    shape: Shape,
+}
+
+impl Installation {
+    /// Installs it, beside whatever else there is.
+    pub(crate) async fn install(shape: Shape, setup: Setup, home: &Path, ports: &Ports) -> Result<Self> {
+        let dir = home.join("installation");
+        fs::create_dir(&dir)?;
+        fs::write(dir.join("settings.toml"), toml::to_string(&config::installation(setup.roomy))?)?;
+        let network = NETWORK.fetch_add(1, Ordering::Relaxed);
+        let this = Self { dir, home: home.to_owned(), name: format!("pt-e2e-{network}"), shape };
+        let network = format!("10.187.{network}");
+        let mut xtask = this.xtask("install")?;
+        xtask.args(["--tier", "test", "--name", &this.name, "--network", &network]);
+        for (flag, address) in
+            [("--http-port", ports.edge), ("--ssh-port", ports.ssh), ("--api-port", ports.api)]
+        {
+            xtask.args([flag, &address.port().to_string()]);
+        }
+        if shape == Shape::Traefik {
+            xtask.args(["--proxy", "traefik"]);
+        }
+        if let Err(error) = run(xtask).await {
+            drop(this.uninstall().await);
+            return Err(error);
+        }
+        Ok(this)
+    }
+
+    /// Installs over it, with images of another tag.
+    pub(crate) async fn upgrade(&self, tag: &str) -> Result<()> {
+        let mut xtask = self.xtask("install")?;
+        // The later flag wins.
+        xtask.args(["--tag", tag]);
+        run(xtask).await
+    }
+
+    fn xtask(&self, task: &str) -> Result<Command> {
+        let mut xtask = process::command(binaries::find("xtask")?, &self.home);
+        xtask.arg(task).arg("--dir").arg(&self.dir);
+        if task == "install" {
+            let tag = std::env::var_os(TAG).unwrap_or_else(|| "test".into());
+            xtask.arg("--binaries").arg(binaries::directory()?).arg("--tag").arg(tag);
+            if let Some(traefik) = std::env::var_os("TRAEFIK_BIN") {
+                xtask.arg("--traefik-bin").arg(traefik);
+            }
+        }
+        Ok(xtask)
+    }
+
+    /// The folder of its settings.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// docker-compose on it.
+    pub(crate) fn compose(&self) -> Command {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/compose/docker-compose.yml");
+        let mut compose = process::command("docker-compose", &self.home);
+        compose.arg("--env-file").arg(self.dir.join(".env")).arg("--file").arg(file);
+        compose
+    }
+
+    /// What a program says within a service's container.
+    pub(crate) async fn exec(&self, service: &str, words: &[&str]) -> Result<String> {
+        let mut compose = self.compose();
+        compose.args(["exec", "-T", service]).args(words);
+        let output = compose.output().await?;
+        ensure!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// What docker-compose calls the program of this name.
+    pub(crate) fn service<'a>(&self, program: &'a str) -> &'a str {
+        match program {
+            "paastech-edge" if self.shape == Shape::Traefik => "traefik",
+            _ => program.strip_prefix("paastech-").unwrap_or(program),
+        }
+    }
+
+    /// Fails when a service has ended by itself.
+    pub(crate) async fn check(&self, engine: &Engine, killed: &[String]) -> Result<()> {
+        for Service { name, state, .. } in engine.services(&self.name).await? {
+            ensure!(state == "running" || killed.contains(&name), "{name} is {state}");
+        }
+        Ok(())
+    }
+
+    /// Takes it down and up again.
+    pub(crate) async fn cycle(&self) -> Result<()> {
+        for words in [&["down"][..], &["up", "--detach"]] {
+            let mut compose = self.compose();
+            compose.args(words);
+            run(compose).await?;
+        }
+        Ok(())
+    }
+
+    /// The last lines of every service's log, or all of them.
+    pub(crate) async fn logs(&self, tail: &str) -> String {
+        let mut compose = self.compose();
+        compose.args(["logs", "--no-color", "--tail", tail]);
+        let output = compose.output().await;
+        output.map_or_else(
+            |error| error.to_string(),
+            |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    }
+
+    /// Removes it and all it had.
+    pub(crate) async fn uninstall(&self) -> Result<()> {
+        let mut xtask = self.xtask("uninstall")?;
+        xtask.arg("--data");
+        run(xtask).await
+    }
+}
+
+async fn run(mut command: Command) -> Result<()> {
+    let output = command.output().await?;
+    if !output.status.success() {
+        let text = [output.stdout, output.stderr].concat();
+        bail!("{:?}: {}", command.as_std().get_args().collect::<Vec<_>>(), String::from_utf8_lossy(&text));
+    }
+    Ok(())
+}

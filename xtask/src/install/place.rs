@@ -1,0 +1,187 @@
+//! What an installation's folder holds: `.env`, secrets, certificates, what the proxy reads.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    path::Path,
+};
+
+use anyhow::{Context, Result, bail};
+use paastech_runtime::SecretFiles;
+use time::OffsetDateTime;
+
+use super::{
+    images,
+    settings::{Proxy, Settings},
+};
+use crate::{engine::Engine, paths, random};
+
+/// The user of the services, in their images and on the host.
+const UID: u32 = 870;
+/// The public image, where no program is given.
+pub(super) const TRAEFIK: &str = "traefik:v3.7.9";
+
+/// Makes what is absent, keeps what is there, and returns the installation's id.
+pub(super) fn write(settings: &Settings, engine: &Engine, tag: &str) -> Result<String> {
+    let dir = settings.dir.as_path();
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    drop(SecretFiles::ensure(dir.join("secrets"))?.label_hmac()?);
+    let of_api = SecretFiles::ensure(dir.join("secrets/api"))?;
+    drop((of_api.kek()?, of_api.jwt()?));
+    let instance = of_api.instance()?;
+    database_password(dir)?;
+    for outcome in paastech_certs::ensure(&dir.join("certs"), OffsetDateTime::now_utc(), false)? {
+        own_all(&dir.join("certs").join(outcome.service.name()))?;
+    }
+    own_all(&dir.join("secrets/api"))?;
+    own(&dir.join("secrets/label-hmac"))?;
+    for (name, mode) in [("gate", 0o755), ("acme", 0o700), ("dns", 0o700), ("traefik", 0o755)] {
+        let path = dir.join(name);
+        fs::create_dir_all(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        own_all(&path)?;
+    }
+    let own_settings = dir.join("settings.toml");
+    if !own_settings.exists() {
+        fs::write(
+            &own_settings,
+            "# This installation's own configuration, over the tier's: see deploy/config.\n",
+        )?;
+    }
+    let env = env(settings, engine, tag, &instance)?;
+    fs::write(settings.env_file(), &env)?;
+    traefik(settings, &env)?;
+    Ok(instance)
+}
+
+/// The variables of the compose file and of Traefik's configuration.
+fn env(settings: &Settings, engine: &Engine, tag: &str, instance: &str) -> Result<String> {
+    let socket = fs::metadata(&engine.socket).context("the engine's socket cannot be looked at")?.gid();
+    let network = settings.network();
+    let traefik = settings.proxy() == Proxy::Traefik;
+    let [behind, behind_internal] = settings.inner_edge();
+    let before = format!("{}:{}", settings.listen(), settings.http_port());
+    let (edge, internal) = if traefik {
+        (behind.to_string(), behind_internal.to_string())
+    } else {
+        (before, format!("{network}.1:8081"))
+    };
+    let public = match (traefik, settings.is_local()) {
+        (true, _) => format!("{network}.1:8082"),
+        // On loopback no container reaches it: its table alone is asked then.
+        (false, true) => String::new(),
+        (false, false) => format!("{network}.1:{}", settings.http_port()),
+    };
+    let traefik_image = match &settings.traefik_bin {
+        Some(_) => format!("{}/traefik:{tag}", images::REPOSITORY),
+        None => TRAEFIK.to_owned(),
+    };
+    let variables = [
+        ("COMPOSE_PROJECT_NAME", settings.name().to_owned()),
+        ("COMPOSE_PROFILES", if traefik { "traefik" } else { "" }.to_owned()),
+        ("PAASTECH_DIR", settings.dir.display().to_string()),
+        ("PAASTECH_IMAGES", images::REPOSITORY.to_owned()),
+        ("PAASTECH_TAG", tag.to_owned()),
+        ("PAASTECH_TRAEFIK", traefik_image),
+        ("PAASTECH_INSTANCE", instance.to_owned()),
+        ("PAASTECH_TIER", settings.tier().to_string()),
+        ("PAASTECH_PROXY", settings.proxy().to_string()),
+        ("PAASTECH_PROXY_PUBLIC", public),
+        ("PAASTECH_EDGE_LISTEN", edge),
+        ("PAASTECH_EDGE_INTERNAL", internal),
+        ("PAASTECH_NETWORK", network.to_owned()),
+        ("PAASTECH_ENGINE_GROUP", socket.to_string()),
+        ("PAASTECH_DOMAIN", settings.domain().to_owned()),
+        ("PAASTECH_LISTEN", settings.listen().to_string()),
+        ("PAASTECH_HTTP_PORT", settings.http_port().to_string()),
+        ("PAASTECH_HTTPS_PORT", settings.https_port().to_string()),
+        ("PAASTECH_SSH_HOST", settings.ssh_host().to_owned()),
+        ("PAASTECH_SSH_PORT", settings.ssh_port().to_string()),
+        ("PAASTECH_API_PORT", settings.api().port().to_string()),
+        ("PAASTECH_API_URL", settings.api_url()),
+        ("PAASTECH_APP_PORT", settings.outside().1.to_string()),
+        ("PAASTECH_ACME_EMAIL", settings.acme_email().to_owned()),
+        ("PAASTECH_ACME_PROVIDER", settings.acme_provider().to_owned()),
+        ("PAASTECH_ACME_CA", settings.acme_ca().to_owned()),
+    ];
+    let mut text =
+        "# Written by `cargo xtask install`, which keeps what it finds here unless a flag says otherwise.\n"
+            .to_owned();
+    for (key, value) in variables {
+        writeln!(text, "{key}={value}")?;
+    }
+    Ok(text)
+}
+
+/// What Traefik reads, with the installation's values in it.
+fn traefik(settings: &Settings, env: &str) -> Result<()> {
+    let values: Vec<(&str, &str)> = env.lines().filter_map(|line| line.split_once('=')).collect();
+    let dir = settings.dir.join("traefik");
+    let source = if settings.has_tls() { "tls.yml" } else { "plain.yml" };
+    for (from, to) in [(source, "static.yml"), ("dynamic.yml", "dynamic.yml")] {
+        let text = fs::read_to_string(paths::workspace().join("traefik").join(from))?;
+        fs::write(dir.join(to), filled(&text, &values)?)?;
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(settings.dir.join("dns"))? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    let plain = |name: &&String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let lines: String =
+        names.iter().filter(plain).map(|name| format!("{name}_FILE=/run/secrets/dns/{name}\n")).collect();
+    Ok(fs::write(dir.join("dns.env"), lines)?)
+}
+
+/// The text with a value in place of each `${NAME}`.
+fn filled(text: &str, values: &[(&str, &str)]) -> Result<String> {
+    let mut parts = text.split("${");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once('}').context("a ${ without its }")?;
+        let Some((_, value)) = values.iter().find(|(known, _)| *known == name) else {
+            bail!("${{{name}}}: there is no such value");
+        };
+        filled.push_str(value);
+        filled.push_str(rest);
+    }
+    Ok(filled)
+}
+
+/// The database's password, made at the first call; it lies in the api's URL.
+pub(super) fn database_password(dir: &Path) -> Result<String> {
+    let password = random::hex(24)?;
+    let make = || format!("postgres://paastech:{password}@postgres/paastech");
+    let url = SecretFiles::ensure(dir.join("secrets/api"))?.text("database-url", make)?;
+    let password = url.strip_prefix("postgres://paastech:").and_then(|rest| rest.split_once('@'));
+    Ok(password.context("api/database-url among the secrets: not what this program writes")?.0.to_owned())
+}
+
+/// The id of the installation in this folder.
+pub(super) fn instance(dir: &Path) -> Result<String> {
+    let path = dir.join("secrets/api/instance");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("nothing is installed in {}", dir.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+fn own(path: &Path) -> Result<()> {
+    chown(path, Some(UID), Some(UID)).with_context(|| format!("cannot give {} its owner", path.display()))
+}
+
+fn own_all(dir: &Path) -> Result<()> {
+    own(dir)?;
+    fs::read_dir(dir)?.try_for_each(|entry| own(&entry?.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_in_traefiks_configuration_has_a_value() {
+        let text = "a ${X} b ${Y}c";
+        assert_eq!(filled(text, &[("X", "1"), ("Y", "2")]).unwrap(), "a 1 b 2c");
+        assert!(filled(text, &[("X", "1")]).unwrap_err().to_string().contains("${Y}"));
+    }
+}
