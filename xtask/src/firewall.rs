@@ -1,7 +1,7 @@
 //! The nftables table `inet paastech`: keeps what runs in tenants' containers off this host, off link-local
 //! addresses (cloud metadata) and off other containers. Static, loaded whole; no chain of the engine is touched.
 
-use std::{fmt::Write, process::Stdio};
+use std::{fmt::Write, fs, io, os::unix::fs::symlink, path::Path, process::Stdio};
 
 use anyhow::{Context, Result, bail};
 use tokio::io::AsyncWriteExt;
@@ -17,6 +17,23 @@ use crate::{
 /// The bridges of apps; BuildKit's `RUN` is on `docker0`.
 const APPS: &str = "\"pt-*\"";
 const BUILDS: &str = "\"docker0\"";
+
+/// The rules, for the host's next start, and the unit of systemd that loads them.
+const KEPT: &str = "/etc/paastech/firewall.nft";
+const UNIT: &str = "/etc/systemd/system/paastech-firewall.service";
+const WANTED: &str = "/etc/systemd/system/multi-user.target.wants/paastech-firewall.service";
+const UNIT_TEXT: &str = "[Unit]
+Description=Keep PaaSTech's apps off this host
+Before=docker.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft -f /etc/paastech/firewall.nft
+
+[Install]
+WantedBy=multi-user.target
+";
 
 /// What an operator can choose.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -42,10 +59,28 @@ pub(crate) async fn load(rules: &Rules) -> Result<()> {
     Ok(())
 }
 
+/// Has the host load the rules at each start, before the engine starts what it ran.
+pub(crate) fn keep(rules: &Rules) -> Result<()> {
+    for path in [KEPT, UNIT, WANTED] {
+        let folder = Path::new(path).parent().expect("a file is in a folder");
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    fs::write(KEPT, table(rules)).context(KEPT)?;
+    fs::write(UNIT, UNIT_TEXT).context(UNIT)?;
+    match symlink(UNIT, WANTED) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).context(WANTED),
+        _ => Ok(()),
+    }
+}
+
 /// Takes the table away when no container of any installation is left on this machine.
 pub(crate) async fn unload_after_the_last_app(engine: &Engine) -> Result<()> {
     if leftovers::list(engine, None).await?.iter().any(Object::is_container) {
         return Ok(());
+    }
+    for path in [WANTED, UNIT, KEPT] {
+        // Where nothing was kept there is nothing to forget.
+        drop(fs::remove_file(path));
     }
     unload().await
 }

@@ -97,6 +97,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
             base_image::ensure(&engine).await?;
             builder::ensure(&engine).await?;
             firewall::load(&options.firewall).await?;
+            firewall::keep(&options.firewall)?;
             build_memory::bound();
             up::build(&images::PACKAGES, !options.debug).await?
         }

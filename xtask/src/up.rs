@@ -73,6 +73,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     install::install(&layout, &built, &engine, &options.ports).await?;
     if geteuid().is_root() {
         firewall::load(&options.firewall).await?;
+        firewall::keep(&options.firewall)?;
         build_memory::bound();
     } else {
         eprintln!(

@@ -23,7 +23,7 @@ use time::{Duration, OffsetDateTime};
 pub const LIFE: Duration = Duration::days(90);
 const AUTHORITY_LIFE: Duration = Duration::days(3650);
 /// Clocks differ.
-const SKEW: Duration = Duration::hours(1);
+const SKEW: Duration = Duration::days(1);
 
 /// What was done for one service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -118,8 +118,19 @@ fn dial(address: &str) -> &'static str {
     if connected { "connected" } else { "unreachable" }
 }
 
-/// `/env/NAME` answers a variable, `/slow/MS` takes its time, `/dial/ADDRESS` connects, `/exists/PATH` looks, and
-/// anything else greets.
+/// Those of the addresses that can be dialled.
+fn reached(addresses: &str) -> String {
+    let dial = |address: &str| {
+        let address = address.to_owned();
+        thread::spawn(move || (dial(&address) == "connected").then_some(address))
+    };
+    let dials: Vec<_> = addresses.split(',').map(dial).collect();
+    let found: Vec<String> = dials.into_iter().filter_map(|dial| dial.join().expect("dialled")).collect();
+    found.join(",")
+}
+
+/// `/env/NAME` answers a variable, `/slow/MS` takes its time, `/dial/ADDRESS` connects, `/reaches/ADDRESSES` to many,
+/// `/exists/PATH` looks, and anything else greets.
 fn answer(mut stream: TcpStream) -> io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
@@ -130,6 +141,8 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
     }
     let body = if let Some(address) = path.strip_prefix("/dial/") {
         dial(address).to_owned()
+    } else if let Some(addresses) = path.strip_prefix("/reaches/") {
+        reached(addresses)
     } else if let Some(file) = path.strip_prefix("/exists") {
         if Path::new(file).exists() { "yes" } else { "no" }.to_owned()
     } else {

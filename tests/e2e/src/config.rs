@@ -132,7 +132,7 @@ pub(crate) fn api(place: &Place, database: &str) -> Table {
 
 /// A service's certificate.
 fn tls(place: &Place, service: Peer) -> Table {
-    Table::try_from(paastech_certs::files(&place.certificates(), service)).expect("paths are TOML")
+    Table::try_from(paastech_certs::files(&place.certificates, service)).expect("paths are TOML")
 }
 
 /// What an installation under docker-compose has of its own, over the tier's.

@@ -1,14 +1,14 @@
 //! What one installation has in the container engine.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 use bollard::{
     API_DEFAULT_VERSION, Docker,
-    models::EndpointSettings,
+    models::{EndpointSettings, VolumeCreateRequest},
     query_parameters::{
         InspectContainerOptions, ListContainersOptions, ListImagesOptions, ListNetworksOptions,
         ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
@@ -132,6 +132,18 @@ impl Engine {
             .collect())
     }
 
+    /// The addresses of an installation's services, and of this host on their networks.
+    pub(crate) async fn addresses(&self, installation: &str) -> Result<BTreeSet<String>> {
+        let mut all = BTreeSet::new();
+        for service in self.services(installation).await? {
+            let found = self.docker.inspect_container(&service.id, None::<InspectContainerOptions>).await?;
+            let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+            let both = networks.into_values().flat_map(|network| [network.ip_address, network.gateway]);
+            all.extend(both.flatten().filter(|address| !address.is_empty()));
+        }
+        Ok(all)
+    }
+
     async fn service(&self, installation: &str, name: &str) -> Result<Service> {
         let mut services = self.services(installation).await?.into_iter();
         services.find(|service| service.name == name).with_context(|| format!("there is no service {name}"))
@@ -147,6 +159,19 @@ impl Engine {
     pub(crate) async fn start(&self, installation: &str, name: &str) -> Result<()> {
         let id = self.service(installation, name).await?.id;
         Ok(self.docker.start_container(&id, None).await?)
+    }
+
+    /// A volume whose files are in this folder.
+    pub(crate) async fn bound_volume(&self, name: &str, folder: &Path) -> Result<()> {
+        let options = [("type", "none"), ("o", "bind"), ("device", &*folder.to_string_lossy())];
+        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let request = VolumeCreateRequest {
+            name: Some(name.to_owned()),
+            driver_opts: Some(options.into()),
+            ..VolumeCreateRequest::default()
+        };
+        self.docker.create_volume(request).await?;
+        Ok(())
     }
 
     /// Where a volume's files are on this host.

@@ -1,6 +1,7 @@
 //! The services under docker-compose, as `cargo xtask install` has them.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU8, Ordering},
@@ -16,9 +17,9 @@ use crate::{
     process,
 };
 
-/// The tag of the images under test.
+/// Names the tag of the images under test.
 const TAG: &str = "PAASTECH_TEST_TAG";
-/// Each installation has networks of its own: `10.187.<n>`.
+/// Each installation has networks of its own.
 static NETWORK: AtomicU8 = AtomicU8::new(100);
 
 /// One that is there.
@@ -27,53 +28,61 @@ pub(crate) struct Installation {
     home: PathBuf,
     /// What docker-compose calls it.
     pub(crate) name: String,
+    /// `10.187.<network>`.
+    network: u8,
     shape: Shape,
 }
 
 impl Installation {
-    /// Installs it, beside whatever else there is.
-    pub(crate) async fn install(shape: Shape, setup: Setup, home: &Path, ports: &Ports) -> Result<Self> {
-        let dir = home.join("installation");
-        fs::create_dir(&dir)?;
-        fs::write(dir.join("settings.toml"), toml::to_string(&config::installation(setup.roomy))?)?;
+    /// One that is not there yet, and has a name already.
+    pub(crate) fn new(shape: Shape, home: &Path) -> Self {
         let network = NETWORK.fetch_add(1, Ordering::Relaxed);
-        let this = Self { dir, home: home.to_owned(), name: format!("pt-e2e-{network}"), shape };
-        let network = format!("10.187.{network}");
-        let mut xtask = this.xtask("install")?;
-        xtask.args(["--tier", "test", "--name", &this.name, "--network", &network]);
+        let dir = home.join("installation");
+        Self { dir, home: home.to_owned(), name: format!("pt-e2e-{network}"), network, shape }
+    }
+
+    /// Installs it, beside whatever else there is.
+    pub(crate) async fn install(&self, setup: Setup, ports: &Ports) -> Result<()> {
+        fs::create_dir(&self.dir)?;
+        fs::write(self.dir.join("settings.toml"), toml::to_string(&config::installation(setup.roomy))?)?;
+        let network = format!("10.187.{}", self.network);
+        let mut xtask = self.installer(&tag())?;
+        xtask.args(["--tier", "test", "--name", &self.name, "--network", &network]);
         for (flag, address) in
             [("--http-port", ports.edge), ("--ssh-port", ports.ssh), ("--api-port", ports.api)]
         {
             xtask.args([flag, &address.port().to_string()]);
         }
-        if shape == Shape::Traefik {
+        if self.shape == Shape::Traefik {
             xtask.args(["--proxy", "traefik"]);
         }
         if let Err(error) = run(xtask).await {
-            drop(this.uninstall().await);
+            drop(self.uninstall().await);
             return Err(error);
         }
-        Ok(this)
+        Ok(())
     }
 
     /// Installs over it, with images of another tag.
-    pub(crate) async fn upgrade(&self, tag: &str) -> Result<()> {
+    pub(crate) async fn upgrade(&self) -> Result<()> {
+        let mut tag = tag();
+        tag.push("-next");
+        run(self.installer(&tag)?).await
+    }
+
+    /// What installs, with images of this tag.
+    fn installer(&self, tag: &OsStr) -> Result<Command> {
         let mut xtask = self.xtask("install")?;
-        // The later flag wins.
-        xtask.args(["--tag", tag]);
-        run(xtask).await
+        xtask.arg("--binaries").arg(binaries::directory()?).arg("--tag").arg(tag);
+        if let Some(traefik) = std::env::var_os("TRAEFIK_BIN") {
+            xtask.arg("--traefik-bin").arg(traefik);
+        }
+        Ok(xtask)
     }
 
     fn xtask(&self, task: &str) -> Result<Command> {
         let mut xtask = process::command(binaries::find("xtask")?, &self.home);
         xtask.arg(task).arg("--dir").arg(&self.dir);
-        if task == "install" {
-            let tag = std::env::var_os(TAG).unwrap_or_else(|| "test".into());
-            xtask.arg("--binaries").arg(binaries::directory()?).arg("--tag").arg(tag);
-            if let Some(traefik) = std::env::var_os("TRAEFIK_BIN") {
-                xtask.arg("--traefik-bin").arg(traefik);
-            }
-        }
         Ok(xtask)
     }
 
@@ -84,9 +93,14 @@ impl Installation {
 
     /// docker-compose on it.
     pub(crate) fn compose(&self) -> Command {
+        self.compose_with(&self.dir.join(".env"))
+    }
+
+    /// docker-compose with these variables.
+    pub(crate) fn compose_with(&self, variables: &Path) -> Command {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/compose/docker-compose.yml");
         let mut compose = process::command("docker-compose", &self.home);
-        compose.arg("--env-file").arg(self.dir.join(".env")).arg("--file").arg(file);
+        compose.arg("--env-file").arg(variables).arg("--file").arg(file);
         compose
     }
 
@@ -142,6 +156,11 @@ impl Installation {
         xtask.arg("--data");
         run(xtask).await
     }
+}
+
+/// The tag of the images under test.
+fn tag() -> OsString {
+    std::env::var_os(TAG).unwrap_or_else(|| "test".into())
 }
 
 async fn run(mut command: Command) -> Result<()> {

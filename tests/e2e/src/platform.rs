@@ -2,14 +2,16 @@
 
 use std::{
     fs,
+    os::unix::fs::{MetadataExt as _, chown},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use paastech_runtime::secrets::SecretFiles;
+use paastech_runtime::{Peer, SecretFiles};
 use serde_json::json;
 use tempfile::TempDir;
+use time::OffsetDateTime;
 use tokio::{sync::Mutex, time::Instant};
 use toml::Table;
 
@@ -28,7 +30,9 @@ use crate::{
 
 const ENGINE_SOCKET: &str = "/var/run/docker.sock";
 const ADMINISTRATOR: &str = "root@example.org";
-const READY_PATIENCE: Duration = Duration::from_secs(30);
+/// The user of the database in its image.
+const POSTGRES: u32 = 871;
+const READY_PATIENCE: Duration = Duration::from_secs(60);
 /// For processes whose parents have ended.
 const LEFT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -45,12 +49,20 @@ pub(crate) struct Setup {
     pub(crate) firewall: bool,
     /// Apps have the memory, and builds the time, that the samples need.
     pub(crate) roomy: bool,
+    /// How far the api's clock is off.
+    pub(crate) api_hours_off: i8,
 }
 
 impl Setup {
     /// Nothing.
-    pub(crate) const PLAIN: Self =
-        Self { disk_mib: 0, min_free_mib: 0, dead_engine: false, firewall: false, roomy: false };
+    pub(crate) const PLAIN: Self = Self {
+        disk_mib: 0,
+        min_free_mib: 0,
+        dead_engine: false,
+        firewall: false,
+        roomy: false,
+        api_hours_off: 0,
+    };
 }
 
 /// Where an installation is.
@@ -63,19 +75,19 @@ pub(crate) struct Place {
     pub(crate) setup_token: PathBuf,
     pub(crate) engine_socket: PathBuf,
     pub(crate) instance: String,
+    /// The folder of the services' certificates.
+    pub(crate) certificates: PathBuf,
+    /// The database's small disk, on an installation under docker-compose.
+    pub(crate) database: PathBuf,
     pub(crate) min_free_mib: u32,
     pub(crate) roomy: bool,
+    pub(crate) api_hours_off: i8,
 }
 
 impl Place {
     /// The folder of the keys.
     pub(crate) fn secrets(&self) -> PathBuf {
         self.data.join("secrets")
-    }
-
-    /// The folder of the services' certificates.
-    pub(crate) fn certificates(&self) -> PathBuf {
-        self.data.join("certificates")
     }
 }
 
@@ -88,7 +100,8 @@ pub(crate) struct Platform {
     pub(crate) firewall: Option<Firewall>,
     programs: Programs,
     database: Option<ThrowAwayDatabase>,
-    mounted: bool,
+    /// A small disk.
+    mounted: Option<PathBuf>,
     dir: TempDir,
 }
 
@@ -116,24 +129,28 @@ impl Platform {
             Shape::Services => Some(ThrowAwayDatabase::create().await?),
             _ => None,
         };
+        let mounted = (setup.disk_mib > 0).then(|| data.clone());
         // Last of what may well fail: nothing below leaves it mounted.
-        if setup.disk_mib > 0 {
+        if mounted.is_some() {
             mount(dir.path(), &data, setup.disk_mib).await?;
         }
         let secrets = SecretFiles::ensure(data.join("secrets"))?;
         secrets.label_hmac()?;
         let instance = secrets.instance()?;
-        paastech_certs::ensure(&data.join("certificates"), SystemTime::now().into(), false)?;
+        paastech_certs::ensure(&data.join("certificates"), OffsetDateTime::now_utc(), false)?;
         let place = Place {
             ports: Ports::free()?,
             engine_socket: if setup.dead_engine { dir.path().join("no-engine.sock") } else { real },
             repositories: data.join("repositories"),
             admin_socket: data.join("admin.sock"),
             setup_token: data.join("setup-token"),
+            certificates: data.join("certificates"),
+            database: PathBuf::new(),
             data,
             instance,
             min_free_mib: setup.min_free_mib,
             roomy: setup.roomy,
+            api_hours_off: setup.api_hours_off,
         };
         let mut platform = Self {
             shape,
@@ -143,7 +160,7 @@ impl Platform {
             firewall,
             programs: Programs::Processes(Mutex::default()),
             database,
-            mounted: setup.disk_mib > 0,
+            mounted,
             dir,
         };
         let processes = platform.processes()?;
@@ -160,7 +177,18 @@ impl Platform {
         firewall: Option<Firewall>,
     ) -> Result<Self> {
         let ports = Ports::in_a_row()?;
-        let installation = Installation::install(shape, setup, dir.path(), &ports).await?;
+        let disk = dir.path().join("database");
+        if setup.disk_mib > 0 {
+            fs::create_dir(&disk)?;
+            mount(dir.path(), &disk, setup.disk_mib).await?;
+            chown(&disk, Some(POSTGRES), Some(POSTGRES))?;
+        }
+        let mounted = (setup.disk_mib > 0).then_some(disk);
+        let installation = Installation::new(shape, dir.path());
+        if let Some(disk) = &mounted {
+            engine.bound_volume(&format!("{}_postgres", installation.name), disk).await?;
+        }
+        installation.install(setup, &ports).await?;
         let volume = async |name: &str| engine.volume(&format!("{}_{name}", installation.name)).await;
         let (data, repositories) = (volume("api").await?, volume("repositories").await?);
         let instance = fs::read_to_string(installation.dir().join("secrets/api/instance"))?;
@@ -172,8 +200,11 @@ impl Platform {
             data,
             engine_socket: ENGINE_SOCKET.into(),
             instance: instance.trim().to_owned(),
+            certificates: installation.dir().join("certs"),
+            database: mounted.clone().unwrap_or_default(),
             min_free_mib: 0,
             roomy: setup.roomy,
+            api_hours_off: 0,
         };
         let platform = Self {
             shape,
@@ -183,7 +214,7 @@ impl Platform {
             firewall,
             programs: Programs::Installation(installation, Mutex::default()),
             database: None,
-            mounted: false,
+            mounted,
             dir,
         };
         platform.begun(setup).await
@@ -247,12 +278,31 @@ impl Platform {
         }
     }
 
+    /// Makes the services' certificates anew, as at this time.
+    pub(crate) fn certificates_as_of(&self, when: OffsetDateTime) {
+        let dir = &self.place.certificates;
+        let owner = fs::metadata(dir.join(Peer::Api.name())).expect("they are there");
+        for made in paastech_certs::ensure(dir, when, true).expect("certificates can be made") {
+            for entry in fs::read_dir(dir.join(made.service.name())).expect("it was made") {
+                let path = entry.expect("an entry").path();
+                chown(path, Some(owner.uid()), Some(owner.gid())).expect("root may");
+            }
+        }
+    }
+
     fn program(&self, name: &'static str, config: &Table, flags: &[&str]) -> Result<Process> {
         let file = self.dir.path().join(format!("{name}.toml"));
         fs::write(&file, toml::to_string(config)?)?;
         let mut arguments = vec!["--config".to_owned(), file.to_string_lossy().into_owned()];
         arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
-        Ok(Process::new(name, binaries::find(name)?, arguments, self.dir.path()))
+        let mut program = binaries::find(name)?;
+        if name == "paastech-api" && self.place.api_hours_off != 0 {
+            arguments.insert(0, program.to_string_lossy().into_owned());
+            arguments.insert(0, format!("{:+}h", self.place.api_hours_off));
+            arguments.insert(0, "-f".to_owned());
+            program = "faketime".into();
+        }
+        Ok(Process::new(name, program, arguments, self.dir.path()))
     }
 
     /// Waits until the api says that it and its neighbours are ready.
@@ -413,8 +463,8 @@ impl Platform {
         if let Some(firewall) = &self.firewall {
             failures.extend(firewall.restore().await.err());
         }
-        if self.mounted {
-            failures.extend(unmount(self.dir.path(), &self.place.data).await.err());
+        if let Some(disk) = &self.mounted {
+            failures.extend(unmount(self.dir.path(), disk).await.err());
         }
         failures.extend(self.dir.close().err().map(Into::into));
         let failures: Vec<String> = failures.iter().map(|error| format!("{error:#}")).collect();

@@ -19,6 +19,8 @@ const EVERY: &[Shape] =
 const MOST: &[Shape] = &[Shape::Embedded, Shape::Services, Shape::Compose, Shape::Traefik];
 /// Where the programs are processes, whose disk and engine can be taken away.
 const PROCESSES: &[Shape] = &[Shape::Embedded, Shape::Services];
+/// Each service a process.
+const SEPARATE: &[Shape] = &[Shape::Services];
 /// Under docker-compose.
 const INSTALLED: &[Shape] = &[Shape::Compose, Shape::Traefik];
 const EMBEDDED: &[Shape] = &[Shape::Embedded];
@@ -30,8 +32,11 @@ const SHARED: Option<Setup> = None;
 /// An installation to harm.
 const OWN: Option<Setup> = Some(Setup::PLAIN);
 const ON_A_SMALL_DISK: Option<Setup> = Some(Setup { disk_mib: 96, min_free_mib: 32, ..Setup::PLAIN });
+const WITH_A_SMALL_DATABASE: Option<Setup> = Some(Setup { disk_mib: 256, ..Setup::PLAIN });
 const WITH_ROOM: Option<Setup> = Some(Setup { roomy: true, ..Setup::PLAIN });
 const WITHOUT_ENGINE: Option<Setup> = Some(Setup { dead_engine: true, ..Setup::PLAIN });
+const AN_HOUR_AHEAD: Option<Setup> = Some(Setup { api_hours_off: 1, ..Setup::PLAIN });
+const AN_HOUR_BEHIND: Option<Setup> = Some(Setup { api_hours_off: -1, ..Setup::PLAIN });
 const BEHIND_THE_FIREWALL: Option<Setup> = Some(Setup { firewall: true, ..Setup::PLAIN });
 
 macro_rules! scenarios {
@@ -135,7 +140,13 @@ pub(crate) fn all() -> Vec<Scenario> {
         INSTALLED, OWN, installed: [
             an_upgrade_in_the_middle_of_a_push_loses_nothing,
             the_proxy_finds_its_routes_with_nothing_of_ours_alive,
+            a_database_that_is_away_for_a_while_loses_nothing,
+            a_rotated_database_password_is_taken_up,
         ];
+        INSTALLED, WITH_A_SMALL_DATABASE, installed: [a_database_with_a_full_disk_refuses_changes_and_loses_nothing];
+        INSTALLED, BEHIND_THE_FIREWALL, installed: [tenants_reach_no_service];
+        SEPARATE, AN_HOUR_AHEAD, crashes: [an_api_an_hour_ahead_hinders_nobody];
+        SEPARATE, AN_HOUR_BEHIND, crashes: [an_api_an_hour_behind_hinders_nobody];
         EVERY, OWN, crashes: [a_restart_keeps_what_there_was];
         EMBEDDED, OWN, crashes: [
             the_daemon_is_killed_in_a_build,
@@ -151,6 +162,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             the_ssh_server_is_killed_in_a_build,
             the_ssh_server_is_killed_in_a_deployment,
             the_proxy_needs_nobody,
+            certificates_expire_and_are_replaced,
         ];
         OUTSIDE, OWN, crashes: [pomegranate_is_killed_in_a_build, pomegranate_is_killed_in_a_deployment];
     }

@@ -35,5 +35,8 @@ pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
         command.env("PAASTECH_BIN_DIR", &binaries).env("PAASTECH_TEST_TAG", TAG);
         tally.tests(&test.name(), &mut command).await?;
     }
-    images::remove(&engine, TAG).await
+    for tag in [TAG.to_owned(), format!("{TAG}-next")] {
+        images::remove(&engine, &tag).await?;
+    }
+    Ok(())
 }

@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// What tests start, and Debian's package of each.
-const STARTED: [(&str, &str); 3] = [("git", "git"), ("ssh", "openssh-client"), ("curl", "curl")];
+const STARTED: [(&str, &str); 4] =
+    [("git", "git"), ("ssh", "openssh-client"), ("curl", "curl"), ("faketime", "faketime")];
 
 /// One run of the tests.
 pub(crate) struct Suite {

@@ -1,6 +1,9 @@
 //! Programs killed in the middle: what was accepted ends, and what served goes on serving.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
+use time::OffsetDateTime;
 
 use crate::{Developer, Dockerfile, Platform, Project, Repository, Shape, Source, eventually, push::Push};
 
@@ -164,6 +167,50 @@ pub(super) async fn a_restart_keeps_what_there_was(platform: &Platform) {
     let after = platform.engine.containers_of(&project.id).await.expect("the engine answers");
     assert_eq!(before, after, "the app itself was left alone");
     assert_eq!(project.operations().await.len(), 2, "nothing was done again, and who was logged in still is");
+    pushes_again(&repository, &project).await;
+}
+
+pub(super) async fn certificates_expire_and_are_replaced(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, repository) = developer.live(platform, "one").await;
+    let now = OffsetDateTime::now_utc();
+    platform.certificates_as_of(now - paastech_certs::LIFE - Duration::from_secs(3600));
+    // What is connected stays so; whoever starts anew is not believed.
+    platform.kill(POMEGRANATE).await;
+    platform.start_again(POMEGRANATE).await;
+    eventually("an expired certificate is refused", 30, || async {
+        let status = project.api.get(&project.path("/status")).await;
+        (status.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+    project.serves("one").await;
+    platform.certificates_as_of(now);
+    eventually("new ones are taken up", 60, || async {
+        project.api.get(&project.path("/status")).await.status.is_success().then_some(())
+    })
+    .await;
+    platform.ready().await.expect("ready again");
+    pushes_again(&repository, &project).await;
+}
+
+pub(super) async fn an_api_an_hour_ahead_hinders_nobody(platform: &Platform) {
+    with_a_clock_an_hour_off(platform).await;
+}
+
+pub(super) async fn an_api_an_hour_behind_hinders_nobody(platform: &Platform) {
+    with_a_clock_an_hour_off(platform).await;
+}
+
+async fn with_a_clock_an_hour_off(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, repository) = developer.live(platform, "one").await;
+    let releases = project.api.get(&project.path("/releases")).await.ok();
+    let said = releases["items"][0]["created_at"].as_i64().expect("a time") / 1000;
+    let off = (said - OffsetDateTime::now_utc().unix_timestamp()).abs();
+    assert!((3000..4200).contains(&off), "the api's clock is {off} s off");
+    platform.kill(API).await;
+    platform.start_again(API).await;
+    platform.ready().await.expect("ready again");
     pushes_again(&repository, &project).await;
 }
 

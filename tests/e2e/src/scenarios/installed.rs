@@ -1,21 +1,28 @@
 //! What holds of an installation under docker-compose.
 
-use std::fs;
+use std::{fs, time::Duration};
 
+use reqwest::{Method, StatusCode, header::RETRY_AFTER};
 use serde_json::json;
 
-use crate::{Platform, Source, eventually};
+use super::operator::Filler;
+use crate::{Platform, Project, Source, eventually};
 
 /// Dials each of these and says which answered.
 const DIALLER: &str = "
 import socket, sys
-for target in sys.argv[1:]:
+from concurrent.futures import ThreadPoolExecutor
+def dial(target):
     host, port = target.rsplit(':', 1)
     try:
-        socket.create_connection((host, int(port)), 2).close()
-        print(target)
+        socket.create_connection((host, int(port)), 3).close()
+        return True
     except OSError:
-        pass
+        return False
+targets = sys.argv[1:]
+for target, answers in zip(targets, ThreadPoolExecutor(64).map(dial, targets)):
+    if answers:
+        print(target)
 ";
 
 /// Where each service listens.
@@ -64,9 +71,7 @@ pub(super) async fn a_value_that_is_missing_is_named(platform: &Platform) {
             whole.lines().filter(|line| !line.starts_with(name)).map(|line| format!("{line}\n")).collect();
         let file = platform.directory().join("cut.env");
         fs::write(&file, without).expect("written");
-        let mut compose = installation.compose();
-        // The later one wins.
-        let output = compose.arg("--env-file").arg(&file).arg("config").output().await.expect("it runs");
+        let output = installation.compose_with(&file).arg("config").output().await.expect("it runs");
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && text.contains(name), "{name}: {text}");
     }
@@ -79,7 +84,7 @@ pub(super) async fn an_upgrade_in_the_middle_of_a_push_loses_nothing(platform: &
     repository.commit(&Source::built_slowly(6, "new")).await;
     let push = repository.start_push(&project, &["main"]);
     push.says("Compiling slow").await;
-    platform.installation().upgrade("test-next").await.expect("installs over it");
+    platform.installation().upgrade().await.expect("installs over it");
     platform.ready().await.expect("ready again");
     // Its connection ends with the SSH server that it was made to.
     let pushed = push.end().await.code == Some(0);
@@ -130,4 +135,123 @@ pub(super) async fn the_proxy_finds_its_routes_with_nothing_of_ours_alive(platfo
     eventually("visitors come", 10, || async { (load.ended() > before + 20).then_some(()) }).await;
     let failures = load.stop().await;
     assert!(failures.is_empty(), "{failures:?}");
+}
+
+pub(super) async fn tenants_reach_no_service(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, _repository) = developer.live(platform, "curious").await;
+    let services =
+        platform.engine.addresses(&platform.installation().name).await.expect("the engine answers");
+    let ports = [5432, 7001, 7002, 7003, 7080, 2222, 5000, 8081, 8082];
+    let targets: Vec<String> = services
+        .iter()
+        .flat_map(|address| ports.map(|port| format!("{address}:{port}")))
+        .chain([platform.place.ports.api, platform.place.ports.ssh].map(|address| address.to_string()))
+        .collect();
+    assert!(targets.len() > 60, "{services:?}");
+    let reached =
+        project.site.get(&format!("/reaches/{}", targets.join(","))).await.expect("the proxy answers");
+    assert_eq!((reached.status.as_u16(), reached.body.as_str()), (200, ""), "an app reaches these");
+    // As far as a build by buildpacks, or RUN in a Dockerfile, gets.
+    let script = DIALLER.replace("sys.argv[1:]", &format!("{targets:?}"));
+    let tool = format!("{script}\nprint('dialled all')\nsys.exit(1)\n");
+    let by_buildpacks = Source::empty().with("setup.py", &tool).with("Procfile", "web: x");
+    let dockerfile = "FROM paastech/base:12\nCOPY dial.py /\nRUN [\"python3\", \"/dial.py\"]\n";
+    let by_dockerfile = Source::empty().with("dial.py", &tool).with("Dockerfile", dockerfile);
+    for source in [by_buildpacks, by_dockerfile] {
+        let project = developer.project(platform).await;
+        let text = developer.repository(&source).await.push(&project).await.failed();
+        assert!(text.contains("dialled all"), "{text}");
+        let reached: Vec<&String> = targets.iter().filter(|target| text.contains(*target)).collect();
+        assert!(reached.is_empty(), "a build reaches {reached:?}: {text}");
+    }
+    project.serves("curious").await;
+}
+
+pub(super) async fn a_database_that_is_away_for_a_while_loses_nothing(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, repository) = developer.live(platform, "old").await;
+    let load = project.site.load(2);
+    repository.commit(&Source::built_slowly(6, "new")).await;
+    let push = repository.start_push(&project, &["main"]);
+    push.says("Compiling slow").await;
+    platform.kill("postgres").await;
+    unavailable(platform, &project).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    platform.start_again("postgres").await;
+    platform.ready().await.expect("the api finds it again by itself");
+    let pushed = push.end().await.code == Some(0);
+    project.settled(120).await;
+    let failures = load.stop().await;
+    assert!(failures.is_empty(), "{failures:?}");
+    if !pushed {
+        repository.push(&project).await.succeeded();
+    }
+    project.serves("new").await;
+}
+
+pub(super) async fn a_rotated_database_password_is_taken_up(platform: &Platform) {
+    const NEW: &str = "0123456789abcdef0123456789abcdef";
+    let developer = platform.developer().await;
+    let (project, _repository) = developer.live(platform, "one").await;
+    let installation = platform.installation();
+    let sql = format!("ALTER ROLE paastech PASSWORD '{NEW}'");
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'paastech'";
+    for text in [sql.as_str(), cut] {
+        installation
+            .exec("postgres", &["psql", "-h", "/tmp", "-U", "postgres", "-c", text])
+            .await
+            .expect("psql");
+    }
+    unavailable(platform, &project).await;
+    let log = platform.whole_log().await;
+    assert!(log.contains("password authentication failed"), "the log says why");
+    assert!(!log.contains(NEW), "and not with what");
+    let file = installation.dir().join("secrets/api/database-url");
+    fs::write(&file, format!("postgres://paastech:{NEW}@postgres/paastech")).expect("root may");
+    platform.kill("paastech-api").await;
+    platform.start_again("paastech-api").await;
+    platform.ready().await.expect("with the new one");
+    project.api.get(&project.path("")).await.ok();
+}
+
+pub(super) async fn a_database_with_a_full_disk_refuses_changes_and_loses_nothing(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, _repository) = developer.live(platform, "one").await;
+    let filler = Filler::start(&platform.place.database);
+    let set = |value: &str| json!({ "set": { "A": { "value": value.repeat(60_000), "kind": "plain" } }, "unset": [] });
+    eventually("a change is refused", 60, || async {
+        let answer = project.api.patch(&project.path("/variables"), set("x")).await;
+        (answer.status == StatusCode::SERVICE_UNAVAILABLE).then_some(answer.headers.contains_key(RETRY_AFTER))
+    })
+    .await;
+    assert_eq!(project.visit().await.status, StatusCode::OK);
+    filler.remove();
+    eventually("changes are taken again", 60, || async {
+        project
+            .api
+            .try_call(Method::PATCH, &project.path("/variables"), Some(set("y")))
+            .await
+            .ok()?
+            .status
+            .is_success()
+            .then_some(())
+    })
+    .await;
+    project.settled(60).await;
+    project.serves("one").await;
+}
+
+/// The api says that it cannot now, and the app serves on.
+async fn unavailable(platform: &Platform, project: &Project) {
+    eventually("the api says that it cannot now", 20, || async {
+        let answer = project.api.try_call(Method::GET, &project.path(""), None).await.ok()?;
+        (answer.status == StatusCode::SERVICE_UNAVAILABLE && answer.headers.contains_key(RETRY_AFTER))
+            .then_some(())
+    })
+    .await;
+    let ready = platform.api.get("/readyz").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE, "{}", ready.body);
+    assert!(ready.body.to_string().contains("database"), "{}", ready.body);
+    assert_eq!(project.visit().await.status, StatusCode::OK);
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::mpsc::{self, RecvTimeoutError},
     thread::{self, JoinHandle},
     time::Duration,
@@ -50,7 +50,7 @@ pub(super) async fn without_an_engine_everything_else_works_and_says_so(platform
 pub(super) async fn a_full_disk_refuses_pushes_and_loses_nothing(platform: &Platform) {
     let developer = platform.developer().await;
     let (project, repository) = developer.live(platform, "one").await;
-    let filler = Filler::start(platform);
+    let filler = Filler::start(&platform.place.data);
     repository.commit(&Source::greeting("two")).await;
     let text = repository.push(&project).await.failed();
     assert!(text.contains("disk is full"), "{text}");
@@ -68,7 +68,7 @@ pub(super) async fn a_disk_that_fills_while_a_pack_comes_refuses_the_push(platfo
     let before = repository.remote_ref(&project, "refs/heads/main").await;
     repository.commit(&Source::greeting("two").with("noise", noise(1 << 20))).await;
     let push = repository.start_held_push(&project).await;
-    let filler = Filler::start(platform);
+    let filler = Filler::start(&platform.place.data);
     repository.let_go();
     let text = push.end().await.failed();
     assert!(text.contains("No space left on device") && text.contains("[remote rejected]"), "{text}");
@@ -87,7 +87,7 @@ pub(super) async fn a_disk_that_fills_during_a_build_loses_nothing(platform: &Pl
     let head = repository.commit(&Source::of(&slow)).await;
     let push = repository.start_push(&project, &["main"]);
     push.says("building slowly").await;
-    let filler = Filler::start(platform);
+    let filler = Filler::start(&platform.place.data);
     refuses_changes(platform, &project).await;
     push.says("built slowly").await;
     assert_eq!(project.visit().await.status, StatusCode::OK);
@@ -119,7 +119,7 @@ async fn refuses_changes(platform: &Platform, project: &Project) {
 }
 
 /// A file that takes all the room there is, and what is freed beside it, until it is removed.
-struct Filler {
+pub(super) struct Filler {
     path: PathBuf,
     stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
@@ -127,8 +127,8 @@ struct Filler {
 
 impl Filler {
     /// Full when it is back.
-    fn start(platform: &Platform) -> Self {
-        let path = platform.place.data.join("filler");
+    pub(super) fn start(folder: &Path) -> Self {
+        let path = folder.join("filler");
         let mut file = fs::File::create(&path).expect("there is room for a name");
         fill(&mut file);
         let (stop, stopped) = mpsc::channel();
@@ -140,7 +140,7 @@ impl Filler {
         Self { path, stop, thread }
     }
 
-    fn remove(self) {
+    pub(super) fn remove(self) {
         drop(self.stop);
         self.thread.join().expect("filling does not fail");
         fs::remove_file(&self.path).expect("the filler is ours");
