@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use paastech_runtime::MetricsConfig;
 use serde::{Deserialize, Serialize};
 
 /// The edge's configuration.
@@ -16,6 +17,8 @@ pub struct EdgeConfig {
     pub socket: PathBuf,
     /// The installation whose containers are routed.
     pub instance: String,
+    /// Where the separate process serves its metrics.
+    pub metrics: MetricsConfig,
     /// Whether every request leaves a line in the log.
     pub access_log: bool,
     /// What a client may use.
@@ -73,6 +76,7 @@ impl Default for EdgeConfig {
             internal_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             socket: PathBuf::from("/var/run/docker.sock"),
             instance: String::new(),
+            metrics: MetricsConfig::default(),
             access_log: true,
             limits: Limits::default(),
             timeouts: Timeouts::default(),

@@ -20,6 +20,7 @@ use crate::{
     config::ms,
     headers::{self, Forward, REQUEST_ID},
     host,
+    metrics::METRICS,
     page::page,
     server::{InFlight, Server},
     synced::Synced,
@@ -70,6 +71,7 @@ impl Handler for Proxy {
             response
         });
         response.headers_mut().entry(REQUEST_ID).or_insert(request_id);
+        METRICS.answered(response.status());
         if let Some(access) = &mut access {
             access.status(response.status());
         }

@@ -7,6 +7,7 @@ mod call;
 mod engine;
 mod gate;
 mod load;
+pub mod metrics;
 mod reference;
 mod server;
 mod watch;

@@ -2,6 +2,8 @@
 //!
 //! Both run through the same stack, so deadlines, traces and panics behave alike in process and over TCP.
 
+mod count;
+
 use std::{
     fmt, io,
     str::FromStr,
@@ -18,6 +20,7 @@ use tonic::{Code, Status, body::Body, transport::Endpoint};
 use tower::{BoxError, Layer, Service, ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument as _;
 
+use self::count::Count;
 use crate::{
     Peer, Tls,
     trace::{TRACEPARENT, TraceId},
@@ -210,17 +213,19 @@ where
         let deadline = deadline_of(request.headers());
         let trace = TraceId::from_headers(request.headers());
         let span = tracing::info_span!("rpc", method = request.uri().path(), trace.id = %trace);
+        let count = Count::begin(request.uri().path());
         Box::pin(async move {
             let call = async move { ready.call(request).await.map_err(Into::into) };
             let handler = tokio::spawn(trace.scope(call).instrument(span));
-            match tokio::time::timeout(deadline, handler).await {
-                Ok(Ok(answer)) => answer,
+            let answer = match tokio::time::timeout(deadline, handler).await {
+                Ok(Ok(answer)) => answer?,
                 Ok(Err(panic)) => {
                     tracing::error!(error = %panic, "a handler panicked");
-                    Ok(Status::internal("internal error").into_http())
+                    Status::internal("internal error").into_http()
                 }
-                Err(_) => Ok(Status::deadline_exceeded("the deadline has passed").into_http()),
-            }
+                Err(_) => Status::deadline_exceeded("the deadline has passed").into_http(),
+            };
+            Ok(count.until_end(answer))
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use paastech_runtime::{Neighbour, Secret, TlsConfig, telemetry::LogConfig};
+use paastech_runtime::{MetricsConfig, Neighbour, Secret, TlsConfig, telemetry::LogConfig};
 use serde::{Deserialize, Serialize};
 
 pub use crate::{
@@ -60,6 +60,8 @@ pub struct Config {
     pub pomegranate: Neighbour,
     /// The log.
     pub log: LogConfig,
+    /// Where the separate binary serves its metrics.
+    pub metrics: MetricsConfig,
 }
 
 impl Default for Config {
@@ -88,6 +90,7 @@ impl Default for Config {
             git_controller: Neighbour::InProcess,
             pomegranate: Neighbour::InProcess,
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod control;
 mod engine;
 pub mod error;
 mod http;
+mod metrics;
 mod repositories;
 pub mod secrets;
 mod service;

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use paastech_runtime::{TlsConfig, telemetry::LogConfig};
+use paastech_runtime::{MetricsConfig, TlsConfig, telemetry::LogConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::archive;
@@ -17,6 +17,8 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// How the separate binary logs.
     pub log: LogConfig,
+    /// Where the separate binary serves its metrics.
+    pub metrics: MetricsConfig,
     /// The directory that holds the repositories.
     pub root: PathBuf,
     /// The git program, for maintenance.
@@ -35,6 +37,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7001)),
             tls: None,
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
             root: PathBuf::from("/var/lib/paastech/repositories"),
             git: PathBuf::from("/usr/bin/git"),
             applet: None,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use paastech_edge::EdgeConfig;
 use paastech_runtime::{
-    Neighbour, TlsConfig,
+    MetricsConfig, Neighbour, TlsConfig,
     config::{self, ConfigError},
     telemetry::LogConfig,
 };
@@ -26,6 +26,8 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// The log.
     pub log: LogConfig,
+    /// Where the metrics of all services here are served.
+    pub metrics: MetricsConfig,
     /// The HTTP API. Its `git_controller` and `pomegranate` say where those are: `in-process` or a URL.
     pub api: paastech_api::Config,
     /// The SSH server. Its `control` says where the api's internal side is.
@@ -47,6 +49,7 @@ impl Default for Config {
             serve_neighbours: false,
             tls: None,
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
             api: paastech_api::Config::default(),
             ssh: paastech_ssh_git_server::Config::default(),
             git_controller: paastech_git_controller::Config::default(),
@@ -95,6 +98,16 @@ impl Config {
         ];
         if let Some((key, _)) = logs.iter().find(|(_, log)| **log != LogConfig::default()) {
             return Some(format!("{key}: this process has one log: set `log`"));
+        }
+        let metrics = [
+            ("api.metrics", &self.api.metrics),
+            ("ssh.metrics", &self.ssh.metrics),
+            ("git_controller.metrics", &self.git_controller.metrics),
+            ("pomegranate.metrics", &self.pomegranate.metrics),
+            ("edge.metrics", &self.edge.metrics),
+        ];
+        if let Some((key, _)) = metrics.iter().find(|(_, metrics)| **metrics != MetricsConfig::default()) {
+            return Some(format!("{key}: this process has one address for metrics: set `metrics`"));
         }
         let certificates = [
             ("api.tls", &self.api.tls),

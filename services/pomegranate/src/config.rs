@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use paastech_runtime::{TlsConfig, telemetry::LogConfig};
+use paastech_runtime::{MetricsConfig, TlsConfig, telemetry::LogConfig};
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set.
@@ -19,6 +19,8 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// The separate process's log.
     pub log: LogConfig,
+    /// Where the separate process serves its metrics.
+    pub metrics: MetricsConfig,
     /// The engine's Unix socket.
     pub socket: PathBuf,
     /// Fences and sources.
@@ -112,6 +114,7 @@ impl Default for Config {
             listen: (Ipv4Addr::LOCALHOST, 7002).into(),
             tls: None,
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
             socket: "/var/run/docker.sock".into(),
             state_dir: "/var/lib/paastech/pomegranate".into(),
             gate_dir: None,

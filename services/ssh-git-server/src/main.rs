@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::Parser;
 use paastech_proto::control::control_client::ControlClient;
-use paastech_runtime::{Neighbour, Peer, Shutdown, Tls, config, telemetry, transport};
+use paastech_runtime::{Neighbour, Peer, Shutdown, Tls, config, metrics, telemetry, transport};
 use paastech_ssh_git_server::{Config, applet, build};
 
 /// The SSH front door for git.
@@ -39,8 +39,9 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
     let Neighbour::Url(api) = &config.control else { anyhow::bail!("control: give the api's address") };
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;
     let control = transport::remote(api, tls.as_ref(), Peer::Api).context("control")?;
-    let service = build(config, ControlClient::new(control)).await?;
     let shutdown = Shutdown::new();
+    metrics::serve(&config.metrics, "paastech-ssh-git-server", &shutdown).await?;
+    let service = build(config, ControlClient::new(control)).await?;
     shutdown.spawn("ssh", service.run(shutdown.clone()));
     Ok(shutdown.run_until_signal(Duration::from_secs(300)).await?)
 }

@@ -119,6 +119,19 @@ impl Push {
         self.progress().deploy_failed
     }
 
+    /// How it ended, as it is counted, git having exited with `status`.
+    pub(crate) fn outcome(&self, status: u32) -> &'static str {
+        let progress = self.progress();
+        match progress.stage {
+            Stage::Receiving if status == 0 => "up_to_date",
+            Stage::Receiving => "failed",
+            Stage::Checking => "rejected",
+            Stage::Interrupted => "interrupted",
+            Stage::Accepted | Stage::Deploying if progress.deploy_failed => "deploy_failed",
+            Stage::Accepted | Stage::Deploying => "accepted",
+        }
+    }
+
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -187,6 +200,12 @@ mod tests {
         assert!(late.advance(Stage::Checking, Stage::Accepted));
         assert!(!late.lose_client());
         assert!(late.advance(Stage::Accepted, Stage::Deploying));
+        assert_eq!((early.outcome(0), late.outcome(0)), ("interrupted", "accepted"));
+        late.fail_deploy();
+        assert_eq!(
+            (late.outcome(0), push().outcome(0), push().outcome(1)),
+            ("deploy_failed", "up_to_date", "failed")
+        );
     }
 
     #[test]

@@ -10,13 +10,14 @@ use std::{
 use bytes::Bytes;
 use paastech_git_controller::repositories;
 use paastech_proto::control::{Access, ClosePushRequest};
-use paastech_runtime::trace::TraceId;
+use paastech_runtime::{metrics::Held, trace::TraceId};
 use tracing::Instrument as _;
 
 use crate::{
     child::{self, HookAccess, Plan},
     command::{self, Command, Refusal, Service},
     connection::{Connection, OpenChannel},
+    metrics::METRICS,
     pktline,
     push::{Project, Push},
     server::{Account, NO_PROJECT, Shared},
@@ -52,6 +53,7 @@ pub(crate) async fn run(shared: Arc<Shared>, client: Client, events: Events, wri
     let trace = TraceId::random();
     let span = tracing::info_span!("ssh", account.id = %client.account.id, trace.id = %trace);
     let Client { account, connection, open } = client;
+    let _open = Held::by(&METRICS.sessions);
     let session = Session { shared, account, connection, events, writer, git_protocol: None };
     trace.scope(session.serve().instrument(span)).await;
     drop(open);
@@ -151,12 +153,16 @@ impl Session {
     async fn push(&mut self, project: &Project) -> u32 {
         let project = match self.room(project).await {
             Ok(max_push_bytes) => &Project { max_push_bytes, ..project.clone() },
-            Err(why) => return self.error(&why).await,
+            Err(why) => {
+                METRICS.pushes.with(["refused"]).inc();
+                return self.error(&why).await;
+            }
         };
         let push = Push::new(self.account.clone(), project.clone());
         let registration = self.shared.pushes.register(&push);
         let hooks = Some(HookAccess { token: &registration.token });
         let status = self.run_child(Service::ReceivePack, project, Some(&push), hooks).await;
+        METRICS.pushes.with([push.outcome(status)]).inc();
         // What a lost hook left open is over as well.
         push.interrupt();
         drop(registration);

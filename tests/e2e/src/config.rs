@@ -27,14 +27,29 @@ pub(crate) struct Ports {
     control: SocketAddr,
     git_controller: SocketAddr,
     pomegranate: SocketAddr,
+    metrics: [SocketAddr; PROGRAMS.len()],
 }
+
+/// Whoever has metrics.
+const PROGRAMS: [&str; 6] = [
+    "paastechd",
+    "paastech-api",
+    "paastech-git-controller",
+    "paastech-ssh-git-server",
+    "pomegranate",
+    "paastech-edge",
+];
 
 impl Ports {
     /// Free ones: all are held until all are known.
     pub(crate) fn free() -> Result<Self> {
         let held: Vec<TcpListener> =
-            (0..7).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;
+            (0..7 + PROGRAMS.len()).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;
         let at = |index: usize| held[index].local_addr();
+        let mut metrics = [at(0)?; PROGRAMS.len()];
+        for (index, address) in metrics.iter_mut().enumerate() {
+            *address = at(7 + index)?;
+        }
         Ok(Self {
             api: at(0)?,
             ssh: at(1)?,
@@ -43,7 +58,14 @@ impl Ports {
             control: at(4)?,
             git_controller: at(5)?,
             pomegranate: at(6)?,
+            metrics,
         })
+    }
+
+    /// Where a program serves its metrics.
+    pub(crate) fn metrics(&self, program: &str) -> SocketAddr {
+        let index = PROGRAMS.iter().position(|name| *name == program);
+        self.metrics[index.expect("every program has metrics")]
     }
 
     /// The api's internal address.
@@ -210,4 +232,9 @@ fn pomegranate_settings(place: &Place) -> Table {
         .with("socket", text(&place.engine_socket))
         .with("limits", Table::new().with("memory_mib", if place.roomy { 512 } else { APP_MEMORY_MIB }))
         .with("build", Table::new().with("log_bytes", i64::try_from(BUILD_LOG_KIB << 10).expect("small")))
+}
+
+/// Where a program serves its metrics.
+pub(crate) fn metrics(place: &Place, program: &str) -> Table {
+    Table::new().with("listen", place.ports.metrics(program).to_string())
 }

@@ -191,7 +191,9 @@ impl Platform {
 
     fn program(&self, name: &'static str, config: &Table, flags: &[&str]) -> Result<Process> {
         let file = self.dir.path().join(format!("{name}.toml"));
-        fs::write(&file, toml::to_string(config)?)?;
+        let mut config = config.clone();
+        config.insert("metrics".to_owned(), config::metrics(&self.place, name).into());
+        fs::write(&file, toml::to_string(&config)?)?;
         let mut arguments = vec!["--config".to_owned(), file.to_string_lossy().into_owned()];
         arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
         Ok(Process::new(name, binaries::find(name)?, arguments, self.dir.path()))
@@ -215,6 +217,11 @@ impl Platform {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The programs' names.
+    pub(crate) async fn programs_running(&self) -> Vec<&'static str> {
+        self.processes.lock().await.iter().map(|process| process.name).collect()
     }
 
     /// Fails when a program has ended by itself.

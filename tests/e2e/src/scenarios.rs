@@ -10,6 +10,7 @@ mod pushes;
 mod refusals;
 mod releases;
 mod tenancy;
+mod watching;
 
 use crate::{Setup, Shape, runner::Scenario};
 
@@ -115,6 +116,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         BOTH, SHARED, cli: [a_day_with_the_command_line];
         BOTH, SHARED, operator: [root_needs_no_log_in_on_the_host];
         EMBEDDED, SHARED, operator: [a_second_daemon_on_the_same_data_is_refused];
+        BOTH, OWN, watching: [the_metrics_are_those_of_the_page];
         BOTH, WITHOUT_ENGINE, operator: [without_an_engine_everything_else_works_and_says_so];
         BOTH, ON_A_SMALL_DISK, operator: [
             a_full_disk_refuses_pushes_and_loses_nothing,

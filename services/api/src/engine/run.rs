@@ -10,9 +10,12 @@ use super::{
     Engine, build, delete, deploy, halt,
     step::{Context, Next, Stop},
 };
-use crate::store::{
-    operation::{self, Claim, End, Kind, Progress, Reason, Row},
-    operation_event,
+use crate::{
+    metrics::{self, METRICS},
+    store::{
+        operation::{self, Claim, End, Kind, Progress, Reason, Row},
+        operation_event,
+    },
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -37,7 +40,7 @@ pub(crate) async fn operation(engine: &Engine, row: Row, shutdown: &Shutdown) {
             Ok(id) => Claim { id, holder: engine.holder.to_string(), fence: row.fence },
             Err(error) => return tracing::error!(%error, "an operation cannot be run"),
         };
-        let started = tokio::time::Instant::now();
+        let (started, kind) = (tokio::time::Instant::now(), row.kind.clone());
         let outcome = tokio::select! {
             outcome = steps(engine, row, claim.clone()) => outcome,
             () = keep_claim(engine, &claim) => Err(Stop::Lost),
@@ -48,7 +51,10 @@ pub(crate) async fn operation(engine: &Engine, row: Row, shutdown: &Shutdown) {
         };
         let duration_ms = started.elapsed().as_millis();
         match outcome {
-            Ok(end) => tracing::info!(end = end.name(), duration_ms, "operation ended"),
+            Ok(end) => {
+                metrics::count_end(&kind, end);
+                tracing::info!(end = end.name(), duration_ms, "operation ended");
+            }
             Err(Stop::Lost) => tracing::info!(duration_ms, "operation left to the next holder"),
             Err(stop) => tracing::warn!(?stop, duration_ms, "operation left to be tried again"),
         }
@@ -106,6 +112,7 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
         return end(&mut context, End::Quarantined, Some(reason)).await;
     }
     let (mut pause, mut defects, mut tries) = (FIRST_PAUSE, 0, 0);
+    let mut began = tokio::time::Instant::now();
     loop {
         let outcome = if context.row.state == "undoing" {
             undo(&mut context).await
@@ -131,6 +138,12 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
                 }
             }
         };
+        if outcome.is_ok() {
+            let row = &context.row;
+            let took = METRICS.step_durations.with([row.kind.clone(), row.step.clone()]);
+            took.observe(began.elapsed().as_secs_f64());
+            began = tokio::time::Instant::now();
+        }
         match outcome {
             Ok(Next::Done) => {
                 let finished = finish(&mut context).await?;

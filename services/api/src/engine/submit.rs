@@ -5,10 +5,13 @@ use paastech_types::{AccountId, OperationId, ProjectId};
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use crate::store::{
-    desired,
-    operation::{self, End, Kind, Reason, Row},
-    operation_event,
+use crate::{
+    metrics,
+    store::{
+        desired,
+        operation::{self, End, Kind, Reason, Row},
+        operation_event,
+    },
 };
 
 /// What each kind works from; stored as JSON.
@@ -95,6 +98,7 @@ pub(crate) async fn submit(engine: &Engine, tx: &mut Tx, new: NewOperation) -> R
             let reason = reason("superseded", "a newer operation took its place");
             if operation::finish_queued(tx, other.id()?, End::Superseded, &reason, now).await? {
                 operation_event::append(tx, other.id()?, &other.step, "end", now, "{}").await?;
+                metrics::count_end(&other.kind, End::Superseded);
             }
         }
     }
@@ -176,6 +180,7 @@ pub(crate) async fn cancel(
     let id = row.id()?;
     if operation::finish_queued(tx, id, End::Cancelled, &reason(code, text), now).await? {
         operation_event::append(tx, id, &row.step, "end", now, "{}").await?;
+        metrics::count_end(&row.kind, End::Cancelled);
         return Ok(true);
     }
     operation::request_cancel(tx, id).await

@@ -20,6 +20,7 @@ use crate::{
     },
     config::Config,
     engine::Engine,
+    metrics::count_build,
     source::Sources,
 };
 
@@ -119,7 +120,9 @@ impl Builds {
         let jobs = Arc::clone(&self.jobs);
         tokio::spawn(async move {
             let (project, source) = (order.project, order.source.0);
-            let Some(result) = run::run(&bench, &job, order).await else {
+            let result = run::run(&bench, &job, order).await;
+            count_build(result.as_ref());
+            let Some(result) = result else {
                 // The source stays for the next try, and whoever follows finds nothing to follow.
                 lock(&jobs).all.remove(&key);
                 return job.finish(End::Lost);
