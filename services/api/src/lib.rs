@@ -19,4 +19,5 @@ pub use config::Config;
 pub use control::BuildsConfig;
 pub use engine::{EngineConfig, dockerfile::DockerfilePolicy};
 pub use error::Error;
+pub use http::openapi;
 pub use service::{Neighbours, Service};
