@@ -5,7 +5,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::Parser;
 use paastech_edge::{Edge, EdgeConfig};
-use paastech_runtime::{Shutdown, config, metrics, telemetry};
+use paastech_runtime::{
+    Shutdown, config, metrics,
+    telemetry::{self, LogConfig, TracingConfig},
+};
 
 /// Routes requests to the containers of one installation.
 #[derive(Parser)]
@@ -25,7 +28,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    telemetry::init(&telemetry::LogConfig::default());
+    let _traces = telemetry::init(&LogConfig::default(), &TracingConfig::default(), "paastech-edge")?;
     let config: EdgeConfig = config::load(args.config.as_deref(), &[])?;
     if args.check_config {
         print!("{}", config::print(&config)?);

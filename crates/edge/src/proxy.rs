@@ -9,7 +9,7 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use paastech_runtime::{Shutdown, trace::TraceId};
+use paastech_runtime::{Shutdown, trace::Trace};
 use tokio::time::sleep_until;
 
 use crate::{
@@ -56,7 +56,7 @@ impl Handler for Proxy {
         client: Arc<ClientConnection>,
     ) -> Response<Download> {
         let busy = client.pulse.begin(request.version());
-        let request_id = TraceId::random().to_string();
+        let request_id = Trace::random().to_string();
         let log = self.config.access_log;
         let mut access = log.then(|| Access::begin(request.method(), request.uri(), request_id.clone()));
         let request_id = HeaderValue::try_from(request_id).expect("hex digits are a header value");

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
-use paastech_runtime::{MetricsConfig, Shutdown, metrics, telemetry};
+use paastech_runtime::{
+    MetricsConfig, Shutdown, metrics,
+    telemetry::{self, LogConfig, TracingConfig},
+};
 
 /// A filtered engine socket for a proxy.
 #[derive(Parser)]
@@ -31,7 +34,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    telemetry::init(&telemetry::LogConfig::default());
+    let _traces = telemetry::init(&LogConfig::default(), &TracingConfig::default(), "paastech-engine-gate")?;
     let shutdown = Shutdown::new();
     let metrics =
         MetricsConfig { listen: args.metrics_listen, beyond_loopback: args.metrics_beyond_loopback };

@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 use self::count::Count;
 use crate::{
     Peer, Tls,
-    trace::{TRACEPARENT, TraceId},
+    trace::{TRACEPARENT, Trace},
 };
 
 /// What a generated client is made over.
@@ -168,7 +168,7 @@ where
             let value = format!("{}m", DEFAULT_DEADLINE.as_millis());
             headers.insert(GRPC_TIMEOUT, HeaderValue::try_from(value).expect("digits are a header value"));
         }
-        headers.insert(TRACEPARENT, TraceId::current().header());
+        headers.insert(TRACEPARENT, Trace::current().header());
         let clone = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move { ready.call(request).await })
@@ -211,8 +211,8 @@ where
         let clone = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, clone);
         let deadline = deadline_of(request.headers());
-        let trace = TraceId::from_headers(request.headers());
-        let span = tracing::info_span!("rpc", method = request.uri().path(), trace.id = %trace);
+        let trace = Trace::from_headers(request.headers());
+        let span = trace.begin(tracing::info_span!("rpc", method = request.uri().path(), trace.id = %trace));
         let count = Count::begin(request.uri().path());
         Box::pin(async move {
             let call = async move { ready.call(request).await.map_err(Into::into) };

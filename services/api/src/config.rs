@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use paastech_runtime::{MetricsConfig, Neighbour, Secret, TlsConfig, telemetry::LogConfig};
+use paastech_runtime::{
+    MetricsConfig, Neighbour, Secret, TlsConfig,
+    telemetry::{LogConfig, TracingConfig},
+};
 use serde::{Deserialize, Serialize};
 
 pub use crate::{
@@ -62,6 +65,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Where the separate binary serves its metrics.
     pub metrics: MetricsConfig,
+    /// Where its traces go.
+    pub tracing: TracingConfig,
 }
 
 impl Default for Config {
@@ -91,6 +96,7 @@ impl Default for Config {
             pomegranate: Neighbour::InProcess,
             log: LogConfig::default(),
             metrics: MetricsConfig::default(),
+            tracing: TracingConfig::default(),
         }
     }
 }

@@ -42,7 +42,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         check_health(config.control_listen, tls.as_ref(), Peer::Api).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&config.log);
+    let _traces = telemetry::init(&config.log, &config.tracing, "paastech-api")?;
     let remote = |key: &str, neighbour: &Neighbour, peer: Peer| match neighbour {
         Neighbour::Url(uri) => transport::remote(uri, tls.as_ref(), peer).with_context(|| key.to_owned()),
         Neighbour::InProcess => anyhow::bail!("{key}: this process holds the api alone: give an address"),

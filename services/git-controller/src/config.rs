@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use paastech_runtime::{MetricsConfig, TlsConfig, telemetry::LogConfig};
+use paastech_runtime::{
+    MetricsConfig, TlsConfig,
+    telemetry::{LogConfig, TracingConfig},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::archive;
@@ -19,6 +22,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Where the separate binary serves its metrics.
     pub metrics: MetricsConfig,
+    /// Where its traces go.
+    pub tracing: TracingConfig,
     /// The directory that holds the repositories.
     pub root: PathBuf,
     /// The git program, for maintenance.
@@ -38,6 +43,7 @@ impl Default for Config {
             tls: None,
             log: LogConfig::default(),
             metrics: MetricsConfig::default(),
+            tracing: TracingConfig::default(),
             root: PathBuf::from("/var/lib/paastech/repositories"),
             git: PathBuf::from("/usr/bin/git"),
             applet: None,

@@ -41,7 +41,7 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
         check_health(config.listen, tls.as_ref(), Peer::GitController).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&config.log);
+    let _traces = telemetry::init(&config.log, &config.tracing, "paastech-git-controller")?;
     let grpc = GrpcServer::bind(config.listen, tls).await?;
     let shutdown = Shutdown::new();
     metrics::serve(&config.metrics, "paastech-git-controller", &shutdown).await?;

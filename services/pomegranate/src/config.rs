@@ -6,7 +6,10 @@ use std::{
     path::PathBuf,
 };
 
-use paastech_runtime::{MetricsConfig, TlsConfig, telemetry::LogConfig};
+use paastech_runtime::{
+    MetricsConfig, TlsConfig,
+    telemetry::{LogConfig, TracingConfig},
+};
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set.
@@ -21,6 +24,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Where the separate process serves its metrics.
     pub metrics: MetricsConfig,
+    /// Where its traces go.
+    pub tracing: TracingConfig,
     /// The engine's Unix socket.
     pub socket: PathBuf,
     /// Fences and sources.
@@ -115,6 +120,7 @@ impl Default for Config {
             tls: None,
             log: LogConfig::default(),
             metrics: MetricsConfig::default(),
+            tracing: TracingConfig::default(),
             socket: "/var/run/docker.sock".into(),
             state_dir: "/var/lib/paastech/pomegranate".into(),
             gate_dir: None,

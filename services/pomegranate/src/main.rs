@@ -40,7 +40,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         check_health(config.listen, tls.as_ref(), Peer::Pomegranate).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&config.log);
+    let _traces = telemetry::init(&config.log, &config.tracing, "pomegranate")?;
     let key = std::fs::read_to_string(&config.label_key_file)
         .with_context(|| format!("label key {}", config.label_key_file.display()))?;
     let server = GrpcServer::bind(config.listen, tls).await?;

@@ -35,7 +35,7 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
         print!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&config.log);
+    let _traces = telemetry::init(&config.log, &config.tracing, "paastech-ssh-git-server")?;
     let Neighbour::Url(api) = &config.control else { anyhow::bail!("control: give the api's address") };
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;
     let control = transport::remote(api, tls.as_ref(), Peer::Api).context("control")?;

@@ -11,8 +11,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use paastech_runtime::trace::Trace;
 use paastech_types::{ProjectId, PushId};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::server::Account;
 
@@ -54,6 +56,9 @@ pub(crate) struct Push {
     pub(crate) id: PushId,
     pub(crate) account: Account,
     pub(crate) project: Project,
+    /// The session's, which its hooks continue.
+    pub(crate) trace: Trace,
+    span: Span,
     progress: Mutex<Progress>,
     interrupted: CancellationToken,
     client_gone: CancellationToken,
@@ -66,10 +71,17 @@ impl Push {
             id: PushId::new(),
             account,
             project,
+            trace: Trace::current(),
+            span: Span::current(),
             progress: Mutex::new(progress),
             interrupted: CancellationToken::new(),
             client_gone: CancellationToken::new(),
         })
+    }
+
+    /// A span for one of its hooks.
+    fn hook_span(&self, hook: &'static str) -> Span {
+        tracing::info_span!(parent: &self.span, "hook", hook, push.id = %self.id)
     }
 
     pub(crate) fn stage(&self) -> Stage {

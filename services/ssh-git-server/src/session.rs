@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use paastech_git_controller::repositories;
 use paastech_proto::control::{Access, ClosePushRequest};
-use paastech_runtime::{metrics::Held, trace::TraceId};
+use paastech_runtime::{metrics::Held, trace::Trace};
 use tracing::Instrument as _;
 
 use crate::{
@@ -50,8 +50,8 @@ pub(crate) fn takes_variable(name: &str, value: &str) -> bool {
 
 /// Serves a channel to its end.
 pub(crate) async fn run(shared: Arc<Shared>, client: Client, events: Events, writer: Writer) {
-    let trace = TraceId::random();
-    let span = tracing::info_span!("ssh", account.id = %client.account.id, trace.id = %trace);
+    let trace = Trace::random();
+    let span = trace.begin(tracing::info_span!("ssh", account.id = %client.account.id, trace.id = %trace));
     let Client { account, connection, open } = client;
     let _open = Held::by(&METRICS.sessions);
     let session = Session { shared, account, connection, events, writer, git_protocol: None };
@@ -167,7 +167,8 @@ impl Session {
         push.interrupt();
         drop(registration);
         if push.is_open() {
-            self.shared.shutdown.track(close(self.shared.clone(), push.clone()));
+            let closed = close(self.shared.clone(), push.clone()).in_current_span();
+            self.shared.shutdown.track(push.trace.scope(closed));
         }
         if status == 0 && push.deploy_failed() { 1 } else { status }
     }

@@ -17,6 +17,7 @@ use crate::{
     Api, Developer, Shape,
     api::PASSWORD,
     binaries,
+    collector::Collector,
     config::{self, Ports},
     database::ThrowAwayDatabase,
     engine::Engine,
@@ -44,12 +45,20 @@ pub(crate) struct Setup {
     pub(crate) firewall: bool,
     /// Apps have the memory, and builds the time, that the samples need.
     pub(crate) roomy: bool,
+    /// Traces are collected.
+    pub(crate) traced: bool,
 }
 
 impl Setup {
     /// Nothing.
-    pub(crate) const PLAIN: Self =
-        Self { disk_mib: 0, min_free_mib: 0, dead_engine: false, firewall: false, roomy: false };
+    pub(crate) const PLAIN: Self = Self {
+        disk_mib: 0,
+        min_free_mib: 0,
+        dead_engine: false,
+        firewall: false,
+        roomy: false,
+        traced: false,
+    };
 }
 
 /// Where an installation is.
@@ -86,6 +95,7 @@ pub(crate) struct Platform {
     pub(crate) engine: Engine,
     pub(crate) api: Api,
     pub(crate) firewall: Option<Firewall>,
+    pub(crate) collector: Option<Collector>,
     processes: Mutex<Vec<Process>>,
     database: Option<ThrowAwayDatabase>,
     mounted: bool,
@@ -107,6 +117,7 @@ impl Platform {
             Shape::Embedded | Shape::PomegranateOutside => None,
         };
         let firewall = if setup.firewall { Some(Firewall::load(dir.path()).await?) } else { None };
+        let collector = if setup.traced { Some(Collector::start().await?) } else { None };
         // Last of what may well fail: nothing below leaves it mounted.
         if setup.disk_mib > 0 {
             mount(dir.path(), &data, setup.disk_mib).await?;
@@ -130,6 +141,7 @@ impl Platform {
             engine,
             api,
             firewall,
+            collector,
             processes: Mutex::default(),
             database,
             mounted: setup.disk_mib > 0,
@@ -193,6 +205,12 @@ impl Platform {
         let file = self.dir.path().join(format!("{name}.toml"));
         let mut config = config.clone();
         config.insert("metrics".to_owned(), config::metrics(&self.place, name).into());
+        if let Some(collector) = self.collector.as_ref().filter(|_| name != "paastech-edge") {
+            config.insert(
+                "tracing".to_owned(),
+                Table::from_iter([("otlp".to_owned(), collector.url().into())]).into(),
+            );
+        }
         fs::write(&file, toml::to_string(&config)?)?;
         let mut arguments = vec!["--config".to_owned(), file.to_string_lossy().into_owned()];
         arguments.extend(flags.iter().map(|&flag| flag.to_owned()));

@@ -27,6 +27,7 @@ const OWN: Option<Setup> = Some(Setup::PLAIN);
 const ON_A_SMALL_DISK: Option<Setup> = Some(Setup { disk_mib: 96, min_free_mib: 32, ..Setup::PLAIN });
 const WITH_ROOM: Option<Setup> = Some(Setup { roomy: true, ..Setup::PLAIN });
 const WITHOUT_ENGINE: Option<Setup> = Some(Setup { dead_engine: true, ..Setup::PLAIN });
+const TRACED: Option<Setup> = Some(Setup { traced: true, ..Setup::PLAIN });
 const BEHIND_THE_FIREWALL: Option<Setup> = Some(Setup { firewall: true, ..Setup::PLAIN });
 
 macro_rules! scenarios {
@@ -117,6 +118,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         BOTH, SHARED, operator: [root_needs_no_log_in_on_the_host];
         EMBEDDED, SHARED, operator: [a_second_daemon_on_the_same_data_is_refused];
         BOTH, OWN, watching: [the_metrics_are_those_of_the_page];
+        SERVICES, TRACED, watching: [one_trace_follows_a_push_through_every_service];
         BOTH, WITHOUT_ENGINE, operator: [without_an_engine_everything_else_works_and_says_so];
         BOTH, ON_A_SMALL_DISK, operator: [
             a_full_disk_refuses_pushes_and_loses_nothing,

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use paastech_db::{DbError, Tx};
-use paastech_runtime::{Shutdown, trace::TraceId};
+use paastech_runtime::{Shutdown, trace::Trace};
 use tracing::Instrument as _;
 
 use super::{
     Engine, build, delete, deploy, halt,
     step::{Context, Next, Stop},
+    submit::Started,
 };
 use crate::{
     metrics::{self, METRICS},
@@ -33,9 +34,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs the operation to its end, or until the claim is lost or the process stops.
 pub(crate) async fn operation(engine: &Engine, row: Row, shutdown: &Shutdown) {
-    let span =
-        tracing::info_span!("operation", operation.id = row.id, project.id = row.project_id, kind = row.kind);
-    let work = TraceId::random().scope(async {
+    let trace = trace_of(engine, &row).await;
+    let span = trace.begin(tracing::info_span!(
+        "operation", operation.id = row.id, project.id = row.project_id, kind = row.kind, trace.id = %trace
+    ));
+    let work = trace.scope(async {
         let claim = match row.id() {
             Ok(id) => Claim { id, holder: engine.holder.to_string(), fence: row.fence },
             Err(error) => return tracing::error!(%error, "an operation cannot be run"),
@@ -60,6 +63,16 @@ pub(crate) async fn operation(engine: &Engine, row: Row, shutdown: &Shutdown) {
         }
     });
     work.instrument(span).await;
+}
+
+/// The trace in which it was asked for; a new one when that is not known.
+async fn trace_of(engine: &Engine, row: &Row) -> Trace {
+    let look = async {
+        let mut tx = engine.db.read().await?;
+        operation_event::start_data(&mut tx, row.id()?).await
+    };
+    let data = look.await.ok().flatten();
+    data.and_then(|data| Started::parse(&data)).unwrap_or_else(Trace::random)
 }
 
 /// Returns when the claim cannot be held any longer.

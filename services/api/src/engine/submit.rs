@@ -1,6 +1,7 @@
 //! Accepting an operation: the newest of a lane waits, what waited before it is superseded.
 
 use paastech_db::{DbError, Tx};
+use paastech_runtime::trace::Trace;
 use paastech_types::{AccountId, OperationId, ProjectId};
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,24 @@ impl Input {
     }
 }
 
+/// What the event of an operation's start tells.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Started {
+    traceparent: String,
+}
+
+impl Started {
+    fn here() -> String {
+        let started = Self { traceparent: Trace::current().traceparent() };
+        serde_json::to_string(&started).expect("a text is JSON")
+    }
+
+    /// The trace in which it was asked for.
+    pub(super) fn parse(data: &str) -> Option<Trace> {
+        Trace::parse(&serde_json::from_str::<Self>(data).ok()?.traceparent)
+    }
+}
+
 /// An operation to accept.
 pub(crate) struct NewOperation {
     pub(crate) project_id: ProjectId,
@@ -123,7 +142,7 @@ pub(crate) async fn submit(engine: &Engine, tx: &mut Tx, new: NewOperation) -> R
         },
     )
     .await?;
-    operation_event::append(tx, id, &row.step, "start", now, "{}").await?;
+    operation_event::append(tx, id, &row.step, "start", now, &Started::here()).await?;
     Ok(row)
 }
 

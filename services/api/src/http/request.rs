@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use paastech_runtime::trace::TraceId;
+use paastech_runtime::trace::Trace;
 use tracing::Instrument as _;
 
 use super::problem::Problem;
@@ -23,13 +23,13 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Traces a request and logs its end.
 pub(crate) async fn layer(request: Request, next: Next) -> Response {
-    let trace = TraceId::from_headers(request.headers());
+    let trace = Trace::from_headers(request.headers());
     let method = request.method().clone();
     // The pattern, not the path: what people put into a path stays out of the log.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let span = tracing::info_span!(
+    let span = trace.begin(tracing::info_span!(
         "request", %method, http.route = route.as_deref().unwrap_or("-"), trace.id = %trace
-    );
+    ));
     let began = Instant::now();
     let mut response = trace.scope(next.run(request).instrument(span.clone())).await;
     let headers = response.headers_mut();
@@ -57,7 +57,7 @@ pub(crate) async fn detach(request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return next.run(request).await;
     }
-    let work = TraceId::current().scope(next.run(request)).in_current_span();
+    let work = Trace::current().scope(next.run(request)).in_current_span();
     match tokio::spawn(work).await {
         Ok(response) => response,
         Err(panic) => {

@@ -1,8 +1,8 @@
-//! What an operator sees of a running installation from outside: its metrics.
+//! What an operator sees of a running installation from outside: its metrics and its traces.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Platform, Shape};
+use crate::{Platform, Shape, Source, api::PASSWORD, collector::Span, eventually};
 
 const PAGE: &str = include_str!("../../../../docs/metrics.md");
 
@@ -36,6 +36,55 @@ pub(super) async fn the_metrics_are_those_of_the_page(platform: &Platform) {
             assert_eq!(seen["all"], page);
         }
     }
+}
+
+/// Whose spans a push leaves, at least.
+const OF_A_PUSH: [(&str, &str); 7] = [
+    ("paastech-ssh-git-server", "ssh"),
+    ("paastech-ssh-git-server", "hook"),
+    ("paastech-api", "rpc"),
+    ("paastech-api", "operation"),
+    ("paastech-git-controller", "rpc"),
+    ("pomegranate", "rpc"),
+    ("pomegranate", "build"),
+];
+
+pub(super) async fn one_trace_follows_a_push_through_every_service(platform: &Platform) {
+    let collector = platform.collector.as_ref().expect("this installation is traced");
+    let developer = platform.developer().await;
+    let (project, repository) = developer.live(platform, "one").await;
+    let spans = eventually("a whole trace of the push", 30, async || whole_trace(&collector.spans())).await;
+    assert_eq!(spans.iter().filter(|span| span.parent.is_empty()).count(), 1, "one beginning: {spans:?}");
+    let told: String = collector.spans().iter().map(|span| format!("{:?}", span.attributes)).collect();
+    let directory = platform.directory().to_string_lossy().into_owned();
+    for private in [PASSWORD, &directory, &developer.email] {
+        assert!(!told.contains(private), "a span tells {private}");
+    }
+
+    collector.fall_silent();
+    repository.commit(&Source::greeting("two")).await;
+    repository.push(&project).await.succeeded();
+    project.serves("two").await;
+    const LOST: &str = "the collector does not take traces";
+    eventually("a line about lost traces", 30, async || {
+        platform.whole_log().await.contains(LOST).then_some(())
+    })
+    .await;
+    repository.commit(&Source::greeting("three")).await;
+    repository.push(&project).await.succeeded();
+    let lines = platform.whole_log().await.matches(LOST).count();
+    assert!(lines <= platform.programs_running().await.len(), "one line of each program, not {lines}");
+}
+
+/// The push's trace, once all of it has arrived.
+fn whole_trace(spans: &[Span]) -> Option<Vec<Span>> {
+    let hook = spans.iter().find(|span| span.name == "hook")?;
+    let trace: Vec<Span> = spans.iter().filter(|span| span.trace == hook.trace).cloned().collect();
+    let ids: BTreeSet<&[u8]> = trace.iter().map(|span| &*span.id).collect();
+    let connected = trace.iter().all(|span| span.parent.is_empty() || ids.contains(&*span.parent));
+    let seen: BTreeSet<(&str, &str)> =
+        trace.iter().map(|span| (span.service.as_str(), span.name.as_str())).collect();
+    (connected && OF_A_PUSH.iter().all(|wanted| seen.contains(wanted))).then_some(trace)
 }
 
 /// The page's metrics of whom `is_meant` says yes to.
