@@ -42,12 +42,21 @@ pub(super) struct Handler {
     busy: HashSet<ChannelId>,
 }
 
-/// A log-in; counted when dropped.
-struct Login(&'static str);
+/// How a log-in would end if the connection did now; counted when it does, unless it has been.
+struct Login(Option<&'static str>);
+
+impl Login {
+    fn accept(&mut self) {
+        self.0 = None;
+        METRICS.logins.with(["accepted"]).inc();
+    }
+}
 
 impl Drop for Login {
     fn drop(&mut self) {
-        METRICS.logins.with([self.0]).inc();
+        if let Some(outcome) = self.0 {
+            METRICS.logins.with([outcome]).inc();
+        }
     }
 }
 
@@ -56,16 +65,23 @@ const USER: &str = "git";
 
 impl Handler {
     pub(super) fn new(shared: Arc<Shared>, connection: Arc<Connection>) -> Self {
-        Self { shared, connection, account: None, offers: 0, login: Login("abandoned"), busy: HashSet::new() }
+        Self {
+            shared,
+            connection,
+            account: None,
+            offers: 0,
+            login: Login(Some("abandoned")),
+            busy: HashSet::new(),
+        }
     }
 
     async fn account(&mut self, user: &str, key: ClientKey) -> Result<Option<Account>, Error> {
-        self.login.0 = "refused";
+        self.login.0 = Some("refused");
         if user != USER {
             return Ok(None);
         }
         let found = self.shared.authenticate(key).await.map_err(|status| {
-            self.login.0 = "unavailable";
+            self.login.0 = Some("unavailable");
             Error::Unavailable(status.message().to_owned())
         })?;
         if found.is_none() && !self.shared.permits.unknown_key(self.connection.ip) {
@@ -103,7 +119,7 @@ impl server::Handler for Handler {
 
     async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), Error> {
         self.connection.log_in();
-        self.login.0 = "accepted";
+        self.login.accept();
         Ok(())
     }
 

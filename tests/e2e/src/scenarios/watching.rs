@@ -1,6 +1,9 @@
 //! What an operator sees of a running installation from outside: its metrics and its traces.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use crate::{Platform, Shape, Source, api::PASSWORD, collector::Span, eventually};
 
@@ -9,10 +12,22 @@ const PAGE: &str = include_str!("../../../../docs/metrics.md");
 /// The label names of each metric.
 type Metrics = BTreeMap<String, BTreeSet<String>>;
 
+/// What one push has counted.
+const COUNTED: [&str; 7] = [
+    "paastech_pushes_total{outcome=\"accepted\"} 1",
+    "paastech_ssh_logins_total{outcome=\"accepted\"} 1",
+    "paastech_builds_total{outcome=\"succeeded\"} 1",
+    "paastech_build_duration_seconds_count 1",
+    "paastech_operations_ended_total{kind=\"build\",end=\"done\"} 1",
+    "paastech_operations_ended_total{kind=\"deploy\",end=\"done\"} 1",
+    "paastech_edge_routes 1",
+];
+
 pub(super) async fn the_metrics_are_those_of_the_page(platform: &Platform) {
     let developer = platform.developer().await;
     let (project, _) = developer.live(platform, "one").await;
     let mut seen: BTreeMap<&str, Metrics> = BTreeMap::new();
+    let mut all = String::new();
     for program in platform.programs_running().await {
         let url = format!("http://{}/metrics", platform.place.ports.metrics(program));
         let answer = reqwest::get(&url).await.expect("served");
@@ -21,11 +36,20 @@ pub(super) async fn the_metrics_are_those_of_the_page(platform: &Platform) {
         for private in [project.id.as_str(), developer.email.as_str(), "127.0.0.1", "localhost"] {
             assert!(!text.contains(private), "{program} tells {private}:\n{text}");
         }
+        all.push_str(&text);
         let service = program.trim_start_matches("paastech-");
         seen.insert(if service == "paastechd" { "all" } else { service }, exposed(&text));
     }
+    for counted in COUNTED {
+        assert!(all.lines().any(|line| line == counted), "{counted}:\n{all}");
+    }
     match platform.shape {
         Shape::Services => {
+            let expiry =
+                all.lines().find_map(|line| line.strip_prefix("paastech_certificate_expiry_seconds "));
+            let expiry: u64 = expiry.and_then(|value| value.parse().ok()).expect("a number");
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs();
+            assert!(expiry > now + 24 * 3600, "a new certificate lasts longer: {expiry}");
             for (service, metrics) in seen {
                 assert_eq!(metrics, documented(&|from| from.contains(&service)), "{service}");
             }
