@@ -66,6 +66,23 @@ pub(crate) struct Options {
     firewall: firewall::Rules,
 }
 
+/// Which images.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cargo xtask images --tag v0.1.0")]
+pub(crate) struct ImageOptions {
+    /// What their names end with
+    #[arg(long)]
+    tag: String,
+}
+
+/// Makes them, optimised, and starts nothing.
+pub(crate) async fn images(options: ImageOptions) -> Result<()> {
+    let engine = engine::ensure().await?;
+    base_image::ensure(&engine).await?;
+    let binaries = up::build(&images::PACKAGES, true).await?;
+    images::ensure(&engine, &binaries, &options.tag).await
+}
+
 /// What to remove.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cargo xtask uninstall --data")]

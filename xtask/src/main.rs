@@ -10,6 +10,7 @@ mod certs;
 mod daemon;
 mod engine;
 mod firewall;
+mod go;
 mod http;
 mod indexes;
 mod install;
@@ -68,6 +69,11 @@ enum Command {
     Uninstall(install::UninstallOptions),
     /// Runs every check and every test
     Test(test::Options),
+    /// Checks the dependencies' licences, and asks the advisories about them, which needs the internet
+    #[command(after_help = "Example:\n  cargo xtask audit")]
+    Audit,
+    /// Makes the images of the services from this checkout
+    Images(install::ImageOptions),
     /// Measures
     Bench(bench::Options),
     /// Renews the pins of the toolchains that our buildpacks fetch
@@ -104,6 +110,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Install(options) => install::run(*options).await?,
         Command::Uninstall(options) => install::uninstall(options).await?,
         Command::Test(options) => test::run(options).await?,
+        Command::Audit => test::audit().await?,
+        Command::Images(options) => install::images(options).await?,
         Command::Bench(options) => bench::run(options).await?,
         Command::Toolchains => toolchains::renew().await?,
         Command::Firewall(rules) => firewall::load(&rules).await?,

@@ -12,6 +12,7 @@ mod ssh_audit;
 mod suite;
 mod tally;
 mod tidy;
+mod workflows;
 
 use std::time::Instant;
 
@@ -26,6 +27,8 @@ const EXAMPLES: &str = "Examples:\n  \
     cargo xtask test                 # everything\n  \
     cargo xtask test fmt clippy      # some parts\n  \
     cargo xtask test --list          # what the parts are";
+
+pub(crate) use lints::audit;
 
 /// What to test.
 #[derive(Debug, Args)]
@@ -50,6 +53,8 @@ enum Part {
     Clippy,
     /// Licences, sources and banned crates of the dependencies
     Deny,
+    /// Lints of the workflows in .github
+    Workflows,
     /// Unit tests
     Unit,
     /// Store and service tests on SQLite
@@ -77,6 +82,7 @@ impl Part {
             Self::Tidy => tidy::run(tally).await,
             Self::Clippy => lints::clippy(tally).await,
             Self::Deny => lints::deny(tally).await,
+            Self::Workflows => workflows::run(tally).await,
             Self::Unit => crates::unit(suite, tally).await,
             Self::Sqlite => crates::sqlite(suite, tally).await,
             Self::Postgres => crates::postgres(suite, tally).await,

@@ -5,5 +5,5 @@ pub mod error;
 pub mod open;
 
 pub use error::DbError;
-pub use open::{Backend, Database, Tx};
+pub use open::{Backend, Connections, Database, Tx};
 pub use sqlx;

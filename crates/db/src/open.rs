@@ -22,6 +22,17 @@ pub enum Backend {
     Postgres,
 }
 
+/// How many connections there are to a database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Open, and free for the next transaction.
+    pub idle: u32,
+    /// In a transaction.
+    pub used: u32,
+    /// Both together are never more.
+    pub most: u32,
+}
+
 /// A handle; clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -89,6 +100,23 @@ impl Database {
         Ok(())
     }
 
+    /// What its pools hold now.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        let pools: &[&AnyPool] = match self.backend {
+            Backend::Sqlite => &[&self.writer, &self.reader],
+            Backend::Postgres => &[&self.writer],
+        };
+        let mut all = Connections::default();
+        for pool in pools {
+            let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+            all.idle += idle;
+            all.used += pool.size().saturating_sub(idle);
+            all.most += pool.options().get_max_connections();
+        }
+        all
+    }
+
     /// Closes every connection; on SQLite the log is folded into the file.
     pub async fn close(&self) {
         self.reader.close().await;
@@ -144,6 +172,7 @@ mod tests {
         let address = format!("sqlite:{}?mode=rwc", dir.path().join("db").display());
         let database = Database::open(&address, &Migrator::DEFAULT).await.expect("opens");
         let mut tx = database.begin().await.expect("begins");
+        assert_eq!(database.connections(), Connections { idle: 1, used: 1, most: 5 });
         tx.execute("ROLLBACK").await.expect("as a full disk does");
         drop(tx);
         let mut tx = database.begin().await.expect("begins again");

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use paastech_runtime::MetricsConfig;
 use serde::{Deserialize, Serialize};
 
 /// The edge's configuration.
@@ -18,6 +19,8 @@ pub struct EdgeConfig {
     pub instance: String,
     /// The name and the place of the platform's own API, where clients reach it through this proxy.
     pub api: Option<ApiRoute>,
+    /// Where the separate process serves its metrics.
+    pub metrics: MetricsConfig,
     /// Whether every request leaves a line in the log.
     pub access_log: bool,
     /// What a client may use.
@@ -86,6 +89,7 @@ impl Default for EdgeConfig {
             socket: PathBuf::from("/var/run/docker.sock"),
             instance: String::new(),
             api: None,
+            metrics: MetricsConfig::default(),
             access_log: true,
             limits: Limits::default(),
             timeouts: Timeouts::default(),

@@ -1,14 +1,18 @@
 //! The edge as a whole: two listeners, the table between them, and what keeps it true.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use paastech_labels::LabelKey;
 use paastech_runtime::Shutdown;
 use tokio::net::TcpListener;
 
 use crate::{
-    EdgeConfig, EdgeError, RouteTable, accept, config::ms, follow::Follower, internal::Internal, observe,
-    proxy::Proxy, synced::Synced,
+    EdgeConfig, EdgeError, RouteTable, accept, config::ms, follow::Follower, internal::Internal,
+    metrics::METRICS, observe, proxy::Proxy, synced::Synced,
 };
 
 /// How long clients wait in the listener's backlog for the first look at the engine: after a restart they find their
@@ -57,6 +61,7 @@ impl Edge {
         }
         let (public, addr) = bind(config.listen).await?;
         let (internal, internal_addr) = bind(config.internal_listen).await?;
+        LazyLock::force(&METRICS);
         let table = Arc::new(RouteTable::new(ms(config.timeouts.connect_ms)));
         let config = Arc::new(config);
         let synced = Synced::not_yet();

@@ -11,6 +11,7 @@ mod follow;
 mod headers;
 mod host;
 mod internal;
+mod metrics;
 mod observe;
 mod page;
 mod proxy;

@@ -5,7 +5,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::Parser;
 use paastech_edge::{Edge, EdgeConfig};
-use paastech_runtime::{Shutdown, config, telemetry};
+use paastech_runtime::{
+    Shutdown, config, metrics,
+    telemetry::{self, LogConfig, TracingConfig},
+};
 
 /// Routes requests to the containers of one installation.
 #[derive(Parser)]
@@ -28,7 +31,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    telemetry::init(&telemetry::LogConfig::default());
+    let _traces = telemetry::init(&LogConfig::default(), &TracingConfig::default(), "paastech-edge")?;
     let config: EdgeConfig = config::load_section("edge", &args.config, &[])?;
     if args.check_config {
         print!("{}", config::print(&config)?);
@@ -40,8 +43,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     let key = std::fs::read_to_string(&args.label_key)
         .with_context(|| format!("label key {}", args.label_key.display()))?;
-    let edge = Edge::build(config, paastech_labels::LabelKey::from_hex(&key)?).await?;
     let shutdown = Shutdown::new();
+    metrics::serve(&config.metrics, "paastech-edge", &shutdown).await?;
+    let edge = Edge::build(config, paastech_labels::LabelKey::from_hex(&key)?).await?;
     shutdown.spawn("edge", edge.run(shutdown.clone()));
     Ok(shutdown.run_until_signal(Duration::from_secs(30)).await?)
 }

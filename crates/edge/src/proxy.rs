@@ -9,7 +9,7 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use paastech_runtime::{Shutdown, trace::TraceId};
+use paastech_runtime::{Shutdown, trace::Trace};
 use tokio::time::sleep_until;
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     config::ms,
     headers::{self, Forward, REQUEST_ID},
     host,
+    metrics::METRICS,
     page::page,
     server::{InFlight, Server},
     synced::Synced,
@@ -55,7 +56,7 @@ impl Handler for Proxy {
         client: Arc<ClientConnection>,
     ) -> Response<Download> {
         let busy = client.pulse.begin(request.version());
-        let request_id = TraceId::random().to_string();
+        let request_id = Trace::random().to_string();
         let log = self.config.access_log;
         let mut access = log.then(|| Access::begin(request.method(), request.uri(), request_id.clone()));
         let request_id = HeaderValue::try_from(request_id).expect("hex digits are a header value");
@@ -70,6 +71,7 @@ impl Handler for Proxy {
             response
         });
         response.headers_mut().entry(REQUEST_ID).or_insert(request_id);
+        METRICS.answered(response.status());
         if let Some(access) = &mut access {
             access.status(response.status());
         }

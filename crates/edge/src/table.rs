@@ -14,7 +14,10 @@ use arc_swap::ArcSwap;
 use paastech_labels::{HostName, Route};
 use paastech_types::{ProjectId, ReleaseId};
 
-use crate::server::{InFlight, Server};
+use crate::{
+    metrics::METRICS,
+    server::{InFlight, Server},
+};
 
 /// One container of a release, as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +99,10 @@ impl RouteTable {
             })
         };
         let table = choose(replicas).into_iter().map(|(host, chosen)| (host.clone(), entry(chosen)));
-        self.current.store(Arc::new(table.collect()));
+        let table: HashMap<_, _> = table.collect();
+        let served = table.values().filter(|entry| matches!(entry, Entry::Serving(_))).count();
+        METRICS.routes.set(i64::try_from(served).unwrap_or(i64::MAX));
+        self.current.store(Arc::new(table));
         let ready = |server: &Arc<Server>| servers.values().any(|ready| Arc::ptr_eq(ready, server));
         known.retain(|server| !ready(server) && server.in_flight() > 0);
         known.extend(servers.into_values());

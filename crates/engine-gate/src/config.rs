@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use paastech_runtime::MetricsConfig;
 use serde::{Deserialize, Serialize};
 
 /// The configuration of the view for the proxy.
@@ -14,6 +15,8 @@ pub struct Config {
     pub engine: PathBuf,
     /// The installation whose containers are shown.
     pub instance: String,
+    /// Where the process serves its metrics.
+    pub metrics: MetricsConfig,
 }
 
 impl Default for Config {
@@ -22,6 +25,7 @@ impl Default for Config {
             socket: "/run/paastech/gate/engine.sock".into(),
             engine: "/var/run/docker.sock".into(),
             instance: String::new(),
+            metrics: MetricsConfig::default(),
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 use crate::{
     answer::{Answer, error, json as json_answer},
     call::{self, Call},
-    engine, load,
+    engine, load, metrics,
     reference::normal,
     server,
 };
@@ -80,7 +80,11 @@ impl Gate {
         let (listener, state) = (server::bind(socket)?, Arc::new(state));
         let task = tokio::spawn(server::serve(listener, move |request| {
             let state = Arc::clone(&state);
-            async move { answer(&state, request).await }
+            async move {
+                let answer = answer(&state, request).await;
+                metrics::count("build", answer.status());
+                answer
+            }
         }));
         Ok(Self { socket: socket.to_owned(), task })
     }

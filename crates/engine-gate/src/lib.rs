@@ -8,6 +8,7 @@ mod config;
 mod engine;
 mod gate;
 mod load;
+pub mod metrics;
 mod reference;
 mod server;
 mod watch;

@@ -6,7 +6,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::Parser;
 use paastech_engine_gate::Config;
-use paastech_runtime::{Shutdown, config, telemetry};
+use paastech_runtime::{
+    Shutdown, config, metrics,
+    telemetry::{self, LogConfig, TracingConfig},
+};
 
 /// A filtered engine socket for a proxy.
 #[derive(Parser)]
@@ -28,16 +31,17 @@ async fn main() -> anyhow::Result<ExitCode> {
         print!("{}", config::print(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&telemetry::LogConfig::default());
+    let _traces = telemetry::init(&LogConfig::default(), &TracingConfig::default(), "paastech-engine-gate")?;
     anyhow::ensure!(
         !config.instance.is_empty(),
         "configuration: engine_gate.instance: nothing would be shown"
     );
+    let shutdown = Shutdown::new();
+    metrics::serve(&config.metrics, "paastech-engine-gate", &shutdown).await?;
     let path = config.socket.display().to_string();
     let view = paastech_engine_gate::watch(config.socket, config.engine, config.instance);
     let view = view.context(path.clone())?;
     tracing::info!(socket = path, "the proxy may look");
-    let shutdown = Shutdown::new();
     let draining = shutdown.draining();
     shutdown.spawn("view", async move {
         tokio::select! {

@@ -14,7 +14,7 @@ use crate::{
     call::split_version,
     engine,
     gate::{passed_on, whole},
-    server,
+    metrics, server,
 };
 
 /// Events by which a route can change; those of a container's inside tell commands.
@@ -32,10 +32,15 @@ pub fn watch(socket: PathBuf, engine: PathBuf, instance: String) -> io::Result<i
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
+    metrics::register();
     let (listener, view) = (server::bind(&socket)?, Arc::new(View { engine, instance }));
     Ok(server::serve(listener, move |request| {
         let view = Arc::clone(&view);
-        async move { view.answer(&request).await }
+        async move {
+            let answer = view.answer(&request).await;
+            metrics::count("proxy", answer.status());
+            answer
+        }
     }))
 }
 

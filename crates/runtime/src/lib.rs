@@ -3,6 +3,7 @@
 pub mod chunks;
 pub mod clock;
 pub mod config;
+pub mod metrics;
 pub mod secrets;
 pub mod serve;
 pub mod shutdown;
@@ -14,6 +15,7 @@ pub mod transport;
 pub use chunks::Chunks;
 pub use clock::Clock;
 pub use config::Secret;
+pub use metrics::MetricsConfig;
 pub use secrets::SecretFiles;
 pub use shutdown::Shutdown;
 pub use tls::{Peer, Tls, TlsConfig};

@@ -1,7 +1,19 @@
-//! The log: one line per event on standard error, text or JSON.
+//! The log, one line per event on standard error, text or JSON; and traces, where somebody collects them.
+
+mod otlp;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use tracing_subscriber::{EnvFilter, Layer, Registry, filter::filter_fn, fmt, prelude::*};
+
+pub use otlp::{Collector, Traces};
+
+/// Where traces go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TracingConfig {
+    /// A collector that takes OTLP over plain HTTP: `http://127.0.0.1:4318/v1/traces`; nowhere when absent.
+    pub otlp: Option<Collector>,
+}
 
 /// How the log looks and how much of it there is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,15 +49,27 @@ fn filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
     Ok(text)
 }
 
-/// Starts the log. A second call in one process changes nothing.
-pub fn init(config: &LogConfig) {
-    let filter = EnvFilter::new(&config.filter);
-    let registry = tracing_subscriber::registry().with(filter);
-    let outcome = match config.format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init(),
-        LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
-    };
-    drop(outcome);
+/// Starts the log, and the traces of `service`, which end with what is returned. A second call in one process changes
+/// nothing.
+///
+/// # Errors
+/// Traces cannot be sent at all.
+pub fn init(log: &LogConfig, tracing: &TracingConfig, service: &'static str) -> anyhow::Result<Traces> {
+    let traces = Traces::of(service, tracing.otlp.as_ref())?;
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = vec![match log.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    }];
+    if let Some(tracer) = traces.tracer() {
+        let spans = tracing_opentelemetry::layer().with_tracer(tracer);
+        let spans = spans.with_location(false).with_threads(false).with_tracked_inactivity(false);
+        // The log has the events.
+        layers.push(spans.with_filter(filter_fn(|metadata| metadata.is_span())).boxed());
+    }
+    let registry = tracing_subscriber::registry().with(layers).with(EnvFilter::new(&log.filter));
+    drop(registry.try_init());
+    Ok(traces)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     task::{Context, Poll},
     time::{Duration, SystemTime},
 };
@@ -30,13 +30,21 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-use crate::secrets::read_private;
+use crate::{
+    metrics::{Gauge, single},
+    secrets::read_private,
+};
 
 /// The longest that a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause after the system could not give us a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const ALPN: &[u8] = b"h2";
+
+static EXPIRY: LazyLock<Gauge> = LazyLock::new(|| {
+    let help = "When the certificate in use expires, since 1970-01-01";
+    single("certificate_expiry_seconds", help, Gauge::default())
+});
 
 /// Where a service's certificate is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +201,7 @@ fn load(files: &TlsConfig) -> io::Result<Loaded> {
         roots.add(certificate).map_err(|error| named(&files.ca, error))?;
     }
     let (roots, chain) = (Arc::new(roots), certificates(&files.certificate)?);
+    let expiry = expiry(&chain[0]).map_err(|error| named(&files.certificate, error))?;
     let key = PrivateKeyDer::from_pem_slice(read_private(&files.key)?.as_bytes());
     let key = key.map_err(|error| named(&files.key, error))?;
     let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
@@ -213,7 +222,14 @@ fn load(files: &TlsConfig) -> io::Result<Loaded> {
         .with_client_auth_cert(chain, key)
         .map_err(|error| named(&files.certificate, error))?;
     client.alpn_protocols = vec![ALPN.to_owned()];
+    EXPIRY.set(expiry);
     Ok(Loaded { stamps, server: Arc::new(server), client: Arc::new(client) })
+}
+
+/// When a certificate ends, in seconds since 1970-01-01.
+fn expiry(certificate: &CertificateDer<'_>) -> Result<i64, x509_parser::error::X509Error> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate)?;
+    Ok(parsed.validity().not_after.timestamp())
 }
 
 fn stamps(files: &TlsConfig) -> [Option<SystemTime>; 3] {

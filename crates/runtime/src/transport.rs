@@ -2,6 +2,8 @@
 //!
 //! Both run through the same stack, so deadlines, traces and panics behave alike in process and over TCP.
 
+mod count;
+
 use std::{
     fmt, io,
     str::FromStr,
@@ -18,9 +20,10 @@ use tonic::{Code, Status, body::Body, transport::Endpoint};
 use tower::{BoxError, Layer, Service, ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument as _;
 
+use self::count::Count;
 use crate::{
     Peer, Tls,
-    trace::{TRACEPARENT, TraceId},
+    trace::{TRACEPARENT, Trace},
 };
 
 /// What a generated client is made over.
@@ -165,7 +168,7 @@ where
             let value = format!("{}m", DEFAULT_DEADLINE.as_millis());
             headers.insert(GRPC_TIMEOUT, HeaderValue::try_from(value).expect("digits are a header value"));
         }
-        headers.insert(TRACEPARENT, TraceId::current().header());
+        headers.insert(TRACEPARENT, Trace::current().header());
         let clone = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move { ready.call(request).await })
@@ -208,19 +211,21 @@ where
         let clone = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, clone);
         let deadline = deadline_of(request.headers());
-        let trace = TraceId::from_headers(request.headers());
-        let span = tracing::info_span!("rpc", method = request.uri().path(), trace.id = %trace);
+        let trace = Trace::from_headers(request.headers());
+        let span = trace.begin(tracing::info_span!("rpc", method = request.uri().path(), trace.id = %trace));
+        let count = Count::begin(request.uri().path());
         Box::pin(async move {
             let call = async move { ready.call(request).await.map_err(Into::into) };
             let handler = tokio::spawn(trace.scope(call).instrument(span));
-            match tokio::time::timeout(deadline, handler).await {
-                Ok(Ok(answer)) => answer,
+            let answer = match tokio::time::timeout(deadline, handler).await {
+                Ok(Ok(answer)) => answer?,
                 Ok(Err(panic)) => {
                     tracing::error!(error = %panic, "a handler panicked");
-                    Ok(Status::internal("internal error").into_http())
+                    Status::internal("internal error").into_http()
                 }
-                Err(_) => Ok(Status::deadline_exceeded("the deadline has passed").into_http()),
-            }
+                Err(_) => Status::deadline_exceeded("the deadline has passed").into_http(),
+            };
+            Ok(count.until_end(answer))
         })
     }
 }

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use paastech_runtime::{Neighbour, Secret, TlsConfig, telemetry::LogConfig};
+use paastech_runtime::{
+    MetricsConfig, Neighbour, Secret, TlsConfig,
+    telemetry::{LogConfig, TracingConfig},
+};
 use serde::{Deserialize, Serialize};
 
 pub use crate::{
@@ -71,6 +74,10 @@ pub struct Config {
     pub pomegranate: Neighbour,
     /// The log.
     pub log: LogConfig,
+    /// Where the separate binary serves its metrics.
+    pub metrics: MetricsConfig,
+    /// Where its traces go.
+    pub tracing: TracingConfig,
 }
 
 impl Default for Config {
@@ -102,6 +109,8 @@ impl Default for Config {
             git_controller: Neighbour::InProcess,
             pomegranate: Neighbour::InProcess,
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
+            tracing: TracingConfig::default(),
         }
     }
 }

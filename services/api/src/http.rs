@@ -76,6 +76,16 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(roles::list))
 }
 
+/// The API's document, as `docs/openapi.json` has it.
+///
+/// # Panics
+/// Never: the document is plain data.
+#[must_use]
+pub fn openapi() -> String {
+    let document = openapi::finish(documented().into_openapi());
+    serde_json::to_string_pretty(&document).expect("the document is plain data")
+}
+
 /// The whole service: what both listeners serve.
 pub(crate) fn router(app: App) -> Router {
     let (router, api) = documented().split_for_parts();

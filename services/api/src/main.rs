@@ -9,7 +9,7 @@ use paastech_proto::{
     git::git_controller_client::GitControllerClient, pomegranate::pomegranate_client::PomegranateClient,
 };
 use paastech_runtime::{
-    Clock, Neighbour, Peer, Shutdown, Tls, config,
+    Clock, Neighbour, Peer, Shutdown, Tls, config, metrics,
     serve::{GrpcServer, check_health},
     telemetry, transport,
 };
@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         check_health(config.control_listen, tls.as_ref(), Peer::Api).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&config.log);
+    let _traces = telemetry::init(&config.log, &config.tracing, "paastech-api")?;
     let remote = |key: &str, neighbour: &Neighbour, peer: Peer| match neighbour {
         Neighbour::Url(uri) => transport::remote(uri, tls.as_ref(), peer).with_context(|| key.to_owned()),
         Neighbour::InProcess => anyhow::bail!("{key}: this process holds the api alone: give an address"),
@@ -55,6 +55,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let neighbours =
         Neighbours { git: GitControllerClient::new(git), pomegranate: PomegranateClient::new(pomegranate) };
     let shutdown = Shutdown::new();
+    metrics::serve(&config.metrics, "paastech-api", &shutdown).await?;
     let control = GrpcServer::bind(config.control_listen, tls.clone()).await?;
     let service = Service::build(config, neighbours, Clock::system()).await?;
     shutdown.spawn("control", control.run(service.control_server(), &[Peer::SshGitServer], shutdown.clone()));

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::DirBuilderExt as _,
     path::Path,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -26,6 +26,7 @@ use crate::{
     control::ControlService,
     engine::{self, Engine},
     http::{self, Listener},
+    metrics::{self, METRICS},
     repositories,
     secrets::Vault,
     setup, store,
@@ -59,6 +60,7 @@ impl Service {
             .mode(0o700)
             .create(&config.data_dir)
             .with_context(|| config.data_dir.display().to_string())?;
+        LazyLock::force(&METRICS);
         let listener = Listener::tcp(config.listen).await?;
         let addr = listener.addr()?;
         let admin = match &config.admin_socket {
@@ -143,6 +145,7 @@ impl Service {
         shutdown.spawn("scan of refs", app.engine.clone().scan(shutdown.clone()));
         shutdown.spawn("nightly", engine::nightly::run(app.engine.clone(), shutdown.clone()));
         shutdown.spawn("repositories", repositories::heal(app.clone(), shutdown.clone()));
+        shutdown.spawn("counts", metrics::refresh(app.clone(), shutdown.clone()));
         shutdown.spawn("sweep", sweep(app.clone(), shutdown.clone()));
         let draining = shutdown.draining();
         shutdown.track(async move {

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use paastech_runtime::{TlsConfig, telemetry::LogConfig};
+use paastech_runtime::{
+    MetricsConfig, TlsConfig,
+    telemetry::{LogConfig, TracingConfig},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::archive;
@@ -17,6 +20,10 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// How the separate binary logs.
     pub log: LogConfig,
+    /// Where the separate binary serves its metrics.
+    pub metrics: MetricsConfig,
+    /// Where its traces go.
+    pub tracing: TracingConfig,
     /// The directory that holds the repositories.
     pub root: PathBuf,
     /// The git program, for maintenance.
@@ -35,6 +42,8 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7001)),
             tls: None,
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
+            tracing: TracingConfig::default(),
             root: PathBuf::from("/var/lib/paastech/repositories"),
             git: PathBuf::from("/usr/bin/git"),
             applet: None,

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::Parser;
 use paastech_git_controller::{Config, build, cage};
 use paastech_runtime::{
-    Peer, Shutdown, Tls, config,
+    Peer, Shutdown, Tls, config, metrics,
     serve::{GrpcServer, check_health},
     telemetry,
 };
@@ -41,9 +41,10 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
         check_health(config.listen, tls.as_ref(), Peer::GitController).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&config.log);
+    let _traces = telemetry::init(&config.log, &config.tracing, "paastech-git-controller")?;
     let grpc = GrpcServer::bind(config.listen, tls).await?;
     let shutdown = Shutdown::new();
+    metrics::serve(&config.metrics, "paastech-git-controller", &shutdown).await?;
     let server = build(config, shutdown.clone()).await?;
     tracing::info!(address = %grpc.addr()?, "listening");
     shutdown.spawn("grpc", grpc.run(server, &[Peer::Api], shutdown.clone()));

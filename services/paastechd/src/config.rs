@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use paastech_edge::EdgeConfig;
 use paastech_runtime::{
-    Neighbour, TlsConfig,
+    MetricsConfig, Neighbour, TlsConfig,
     config::{self, ConfigError},
-    telemetry::LogConfig,
+    telemetry::{LogConfig, TracingConfig},
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,10 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// The log.
     pub log: LogConfig,
+    /// Where the metrics of all services here are served.
+    pub metrics: MetricsConfig,
+    /// Where the traces go.
+    pub tracing: TracingConfig,
     /// The HTTP API. Its `git_controller` and `pomegranate` say where those are: `in-process` or a URL.
     pub api: paastech_api::Config,
     /// The SSH server. Its `control` says where the api's internal side is.
@@ -47,6 +51,8 @@ impl Default for Config {
             serve_neighbours: false,
             tls: None,
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
+            tracing: TracingConfig::default(),
             api: paastech_api::Config::default(),
             ssh: paastech_ssh_git_server::Config::default(),
             git_controller: paastech_git_controller::Config::default(),
@@ -98,6 +104,25 @@ impl Config {
         ];
         if let Some((key, _)) = logs.iter().find(|(_, log)| **log != LogConfig::default()) {
             return Some(format!("{key}: this process has one log: set `log`"));
+        }
+        let metrics = [
+            ("api.metrics", &self.api.metrics),
+            ("ssh.metrics", &self.ssh.metrics),
+            ("git_controller.metrics", &self.git_controller.metrics),
+            ("pomegranate.metrics", &self.pomegranate.metrics),
+            ("edge.metrics", &self.edge.metrics),
+        ];
+        if let Some((key, _)) = metrics.iter().find(|(_, metrics)| **metrics != MetricsConfig::default()) {
+            return Some(format!("{key}: this process has one address for metrics: set `metrics`"));
+        }
+        let traces = [
+            ("api.tracing", &self.api.tracing),
+            ("ssh.tracing", &self.ssh.tracing),
+            ("git_controller.tracing", &self.git_controller.tracing),
+            ("pomegranate.tracing", &self.pomegranate.tracing),
+        ];
+        if let Some((key, _)) = traces.iter().find(|(_, tracing)| **tracing != TracingConfig::default()) {
+            return Some(format!("{key}: this process has one collector: set `tracing`"));
         }
         let certificates = [
             ("api.tls", &self.api.tls),

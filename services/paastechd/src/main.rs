@@ -34,10 +34,10 @@ fn main() -> anyhow::Result<ExitCode> {
         print!("{}", paastech_runtime::config::print(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let grace = Duration::from_secs(config.stop_seconds);
     runtime.block_on(async move {
+        let _traces = telemetry::init(&config.log, &config.tracing, "paastechd")?;
         let shutdown = Shutdown::new();
         let running = wire::start(config, &shutdown).await?;
         tracing::info!(api = ?running.api, ssh = ?running.ssh, apps = ?running.edge, "ready");

@@ -9,7 +9,9 @@ use paastech_proto::{
     control::control_client::ControlClient, git::git_controller_client::GitControllerClient,
     pomegranate::pomegranate_client::PomegranateClient,
 };
-use paastech_runtime::{Clock, Neighbour, Peer, SecretFiles, Shutdown, Tls, serve::GrpcServer, transport};
+use paastech_runtime::{
+    Clock, Neighbour, Peer, SecretFiles, Shutdown, Tls, metrics, serve::GrpcServer, transport,
+};
 
 use crate::{
     config::Config,
@@ -34,6 +36,7 @@ pub struct Running {
 /// Whatever cannot be opened or bound, by name.
 pub async fn start(mut config: Config, shutdown: &Shutdown) -> anyhow::Result<Running> {
     let lock = data_dir::lock(&config.data_dir)?;
+    metrics::serve(&config.metrics, "paastechd", shutdown).await?;
     let secrets = SecretFiles::ensure(config.api.secrets_dir())?;
     let instance = secrets.instance()?;
     let key = LabelKey::new(*secrets.label_hmac()?);

@@ -61,6 +61,10 @@ fn a_key_that_would_change_nothing_is_refused_by_name() {
         ("[api.log]\nformat = \"json\"\n", "api.log"),
         ("[pomegranate]\ninstance = \"x\"\n", "pomegranate.instance"),
         ("[ssh]\nrepositories = \"/elsewhere\"\n", "ssh.repositories"),
+        ("[edge.metrics]\nlisten = \"127.0.0.1:9464\"\n", "edge.metrics"),
+        ("[metrics]\nlisten = \"localhost\"\n", "metrics.listen"),
+        ("[api.tracing]\notlp = \"http://127.0.0.1:4318/v1/traces\"\n", "api.tracing"),
+        ("[tracing]\notlp = \"https://127.0.0.1:4318/v1/traces\"\n", "tracing.otlp"),
         ("[log]\nfilter = \"paastech_api=loud\"\n", "log.filter"),
     ] {
         let output = check_config(text);

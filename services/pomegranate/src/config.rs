@@ -6,7 +6,10 @@ use std::{
     path::PathBuf,
 };
 
-use paastech_runtime::{TlsConfig, telemetry::LogConfig};
+use paastech_runtime::{
+    MetricsConfig, TlsConfig,
+    telemetry::{LogConfig, TracingConfig},
+};
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set.
@@ -19,6 +22,10 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// The separate process's log.
     pub log: LogConfig,
+    /// Where the separate process serves its metrics.
+    pub metrics: MetricsConfig,
+    /// Where its traces go.
+    pub tracing: TracingConfig,
     /// The engine's Unix socket.
     pub socket: PathBuf,
     /// Fences and sources.
@@ -125,6 +132,8 @@ impl Default for Config {
             listen: (Ipv4Addr::LOCALHOST, 7002).into(),
             tls: None,
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
+            tracing: TracingConfig::default(),
             socket: "/var/run/docker.sock".into(),
             state_dir: "/var/lib/paastech/pomegranate".into(),
             gate_dir: None,

@@ -11,6 +11,7 @@ mod error;
 mod fence;
 mod lines;
 mod logs;
+mod metrics;
 mod proxy;
 mod release;
 mod request;
@@ -22,7 +23,7 @@ mod volume;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use anyhow::{Context as _, ensure};
@@ -34,7 +35,7 @@ pub use build::{Manifest, manifest_schema};
 pub use config::{BuildConfig, BuildpackConfig, Config, LimitsConfig, ProxyConfig, ProxyKind};
 pub use service::Handler;
 
-use crate::{build::Builds, engine::Engine, fence::Fences, source::Sources};
+use crate::{build::Builds, engine::Engine, fence::Fences, metrics::METRICS, source::Sources};
 
 /// A built Pomegranate.
 #[derive(Clone)]
@@ -64,6 +65,8 @@ fn gates(dir: &Path) -> std::io::Result<PathBuf> {
 /// # Errors
 /// A malformed installation id, or a state folder that cannot be used.
 pub async fn build(config: Config, key: LabelKey) -> anyhow::Result<Service> {
+    LazyLock::force(&METRICS);
+    paastech_engine_gate::metrics::register();
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
     ensure!(
         (1..=64).contains(&config.instance.len()) && config.instance.bytes().all(plain),

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use paastech_labels::LabelKey;
 use paastech_runtime::{
-    Peer, Shutdown, Tls, config,
+    Peer, Shutdown, Tls, config, metrics,
     serve::{GrpcServer, check_health},
     telemetry,
 };
@@ -40,12 +40,13 @@ async fn main() -> anyhow::Result<ExitCode> {
         check_health(config.listen, tls.as_ref(), Peer::Pomegranate).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&config.log);
+    let _traces = telemetry::init(&config.log, &config.tracing, "pomegranate")?;
     let key = std::fs::read_to_string(&config.label_key_file)
         .with_context(|| format!("label key {}", config.label_key_file.display()))?;
     let server = GrpcServer::bind(config.listen, tls).await?;
-    let service = pomegranate::build(config, LabelKey::from_hex(&key)?).await?;
     let shutdown = Shutdown::new();
+    metrics::serve(&config.metrics, "pomegranate", &shutdown).await?;
+    let service = pomegranate::build(config, LabelKey::from_hex(&key)?).await?;
     shutdown.spawn("grpc", server.run(service.server(), &[Peer::Api], shutdown.clone()));
     Ok(shutdown.run_until_signal(Duration::from_secs(30)).await?)
 }

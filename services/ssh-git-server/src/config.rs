@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use paastech_git_controller::archive;
-use paastech_runtime::{Neighbour, TlsConfig, telemetry::LogConfig};
+use paastech_runtime::{
+    MetricsConfig, Neighbour, TlsConfig,
+    telemetry::{LogConfig, TracingConfig},
+};
 use serde::{Deserialize, Serialize};
 
 /// The configuration of the SSH server.
@@ -18,6 +21,10 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// How the separate binary logs.
     pub log: LogConfig,
+    /// Where the separate binary serves its metrics.
+    pub metrics: MetricsConfig,
+    /// Where its traces go.
+    pub tracing: TracingConfig,
     /// The git-controller's directory of repositories.
     pub repositories: PathBuf,
     /// Its own directory: host key, hook socket, hooks.
@@ -39,6 +46,8 @@ impl Default for Config {
             control: Neighbour::InProcess,
             tls: None,
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
+            tracing: TracingConfig::default(),
             repositories: PathBuf::from("/var/lib/paastech/repositories"),
             state_dir: PathBuf::from("/var/lib/paastech/ssh"),
             git: PathBuf::from("/usr/bin/git"),

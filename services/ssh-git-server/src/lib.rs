@@ -10,6 +10,7 @@ mod control;
 pub mod error;
 mod hook;
 mod limits;
+mod metrics;
 mod pktline;
 mod push;
 mod server;
@@ -18,7 +19,7 @@ mod ssh;
 mod state;
 mod text;
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::LazyLock};
 
 use paastech_git_controller::{Repositories, cage};
 use paastech_proto::control::control_client::ControlClient;
@@ -26,7 +27,7 @@ use paastech_runtime::{Shutdown, Transport};
 use tokio::net::TcpListener;
 
 pub use crate::{config::Config, error::Error};
-use crate::{control::Control, server::Shared, ssh::host_key::HostKey, state::State};
+use crate::{control::Control, metrics::METRICS, server::Shared, ssh::host_key::HostKey, state::State};
 
 /// A server that is bound and does not answer yet.
 pub struct Service {
@@ -43,6 +44,7 @@ pub struct Service {
 /// # Errors
 /// The address is taken, or the state directory cannot be used.
 pub async fn build(config: Config, control: ControlClient<Transport>) -> Result<Service, Error> {
+    LazyLock::force(&METRICS);
     let repositories =
         Repositories::open(&config.repositories).map_err(Error::state(&config.repositories))?;
     let state = state::prepare(&config.state_dir, config.applet.as_deref())?;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Parser;
 use paastech_proto::control::control_client::ControlClient;
-use paastech_runtime::{Neighbour, Peer, Shutdown, Tls, config, telemetry, transport};
+use paastech_runtime::{Neighbour, Peer, Shutdown, Tls, config, metrics, telemetry, transport};
 use paastech_ssh_git_server::{Config, applet, build};
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
@@ -48,12 +48,13 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
         check_health(config.listen).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&config.log);
+    let _traces = telemetry::init(&config.log, &config.tracing, "paastech-ssh-git-server")?;
     let Neighbour::Url(api) = &config.control else { anyhow::bail!("control: give the api's address") };
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;
     let control = transport::remote(api, tls.as_ref(), Peer::Api).context("control")?;
-    let service = build(config, ControlClient::new(control)).await?;
     let shutdown = Shutdown::new();
+    metrics::serve(&config.metrics, "paastech-ssh-git-server", &shutdown).await?;
+    let service = build(config, ControlClient::new(control)).await?;
     shutdown.spawn("ssh", service.run(shutdown.clone()));
     Ok(shutdown.run_until_signal(Duration::from_secs(300)).await?)
 }

@@ -11,8 +11,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use paastech_runtime::trace::Trace;
 use paastech_types::{ProjectId, PushId};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::server::Account;
 
@@ -54,6 +56,9 @@ pub(crate) struct Push {
     pub(crate) id: PushId,
     pub(crate) account: Account,
     pub(crate) project: Project,
+    /// The session's, which its hooks continue.
+    pub(crate) trace: Trace,
+    span: Span,
     progress: Mutex<Progress>,
     interrupted: CancellationToken,
     client_gone: CancellationToken,
@@ -66,10 +71,17 @@ impl Push {
             id: PushId::new(),
             account,
             project,
+            trace: Trace::current(),
+            span: Span::current(),
             progress: Mutex::new(progress),
             interrupted: CancellationToken::new(),
             client_gone: CancellationToken::new(),
         })
+    }
+
+    /// A span for one of its hooks.
+    fn hook_span(&self, hook: &'static str) -> Span {
+        tracing::info_span!(parent: &self.span, "hook", hook, push.id = %self.id)
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -117,6 +129,19 @@ impl Push {
 
     pub(crate) fn deploy_failed(&self) -> bool {
         self.progress().deploy_failed
+    }
+
+    /// How it ended, as it is counted, git having exited with `status`.
+    pub(crate) fn outcome(&self, status: u32) -> &'static str {
+        let progress = self.progress();
+        match progress.stage {
+            Stage::Receiving if status == 0 => "up_to_date",
+            Stage::Receiving => "failed",
+            Stage::Checking => "rejected",
+            Stage::Interrupted => "interrupted",
+            Stage::Accepted | Stage::Deploying if progress.deploy_failed => "deploy_failed",
+            Stage::Accepted | Stage::Deploying => "accepted",
+        }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -187,6 +212,12 @@ mod tests {
         assert!(late.advance(Stage::Checking, Stage::Accepted));
         assert!(!late.lose_client());
         assert!(late.advance(Stage::Accepted, Stage::Deploying));
+        assert_eq!((early.outcome(0), late.outcome(0)), ("interrupted", "accepted"));
+        late.fail_deploy();
+        assert_eq!(
+            (late.outcome(0), push().outcome(0), push().outcome(1)),
+            ("deploy_failed", "up_to_date", "failed")
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use paastech_git_controller::Repositories;
 use paastech_proto::control::{Access, AuthenticateKeyRequest, AuthorizeRequest, AuthorizeResponse};
-use paastech_runtime::Shutdown;
+use paastech_runtime::{Shutdown, metrics::Held};
 use paastech_types::{AccountId, KeyId, Kind};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -15,6 +15,7 @@ use crate::{
     connection::Connection,
     control::Control,
     limits::Permits,
+    metrics::METRICS,
     push::{Project, Pushes},
     ssh::{self, ClientKey, Protocol},
     state::Paths,
@@ -170,6 +171,7 @@ async fn serve(shared: Arc<Shared>, protocol: Protocol, stream: TcpStream, from:
         tracing::debug!(client.ip = %ip, "too many connections");
         return;
     };
+    let _open = Held::by(&METRICS.connections);
     let Ok(login) = tokio::time::timeout(LOGIN_QUEUE, shared.permits.login(ip)).await else { return };
     let connection = Connection::new(&shared.config.limits, ip, login);
     ssh::serve(protocol, shared, stream, connection).await;

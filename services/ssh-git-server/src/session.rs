@@ -10,13 +10,14 @@ use std::{
 use bytes::Bytes;
 use paastech_git_controller::repositories;
 use paastech_proto::control::{Access, ClosePushRequest};
-use paastech_runtime::trace::TraceId;
+use paastech_runtime::{metrics::Held, trace::Trace};
 use tracing::Instrument as _;
 
 use crate::{
     child::{self, HookAccess, Plan},
     command::{self, Command, Refusal, Service},
     connection::{Connection, OpenChannel},
+    metrics::METRICS,
     pktline,
     push::{Project, Push},
     server::{Account, NO_PROJECT, Shared},
@@ -49,9 +50,10 @@ pub(crate) fn takes_variable(name: &str, value: &str) -> bool {
 
 /// Serves a channel to its end.
 pub(crate) async fn run(shared: Arc<Shared>, client: Client, events: Events, writer: Writer) {
-    let trace = TraceId::random();
-    let span = tracing::info_span!("ssh", account.id = %client.account.id, trace.id = %trace);
+    let trace = Trace::random();
+    let span = trace.begin(tracing::info_span!("ssh", account.id = %client.account.id, trace.id = %trace));
     let Client { account, connection, open } = client;
+    let _open = Held::by(&METRICS.sessions);
     let session = Session { shared, account, connection, events, writer, git_protocol: None };
     trace.scope(session.serve().instrument(span)).await;
     drop(open);
@@ -151,17 +153,22 @@ impl Session {
     async fn push(&mut self, project: &Project) -> u32 {
         let project = match self.room(project).await {
             Ok(max_push_bytes) => &Project { max_push_bytes, ..project.clone() },
-            Err(why) => return self.error(&why).await,
+            Err(why) => {
+                METRICS.pushes.with(["refused"]).inc();
+                return self.error(&why).await;
+            }
         };
         let push = Push::new(self.account.clone(), project.clone());
         let registration = self.shared.pushes.register(&push);
         let hooks = Some(HookAccess { token: &registration.token });
         let status = self.run_child(Service::ReceivePack, project, Some(&push), hooks).await;
+        METRICS.pushes.with([push.outcome(status)]).inc();
         // What a lost hook left open is over as well.
         push.interrupt();
         drop(registration);
         if push.is_open() {
-            self.shared.shutdown.track(close(self.shared.clone(), push.clone()));
+            let closed = close(self.shared.clone(), push.clone()).in_current_span();
+            self.shared.shutdown.track(push.trace.scope(closed));
         }
         if status == 0 && push.deploy_failed() { 1 } else { status }
     }

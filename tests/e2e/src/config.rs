@@ -35,7 +35,18 @@ pub(crate) struct Ports {
     control: SocketAddr,
     git_controller: SocketAddr,
     pomegranate: SocketAddr,
+    metrics: [SocketAddr; PROGRAMS.len()],
 }
+
+/// Whoever has metrics.
+const PROGRAMS: [&str; 6] = [
+    "paastechd",
+    "paastech-api",
+    "paastech-git-controller",
+    "paastech-ssh-git-server",
+    "pomegranate",
+    "paastech-edge",
+];
 
 impl Ports {
     /// Those of an installation: five free ones in a row, of which the proxy behind a proxy takes the last two.
@@ -54,14 +65,19 @@ impl Ports {
             control: none,
             git_controller: none,
             pomegranate: none,
+            metrics: [none; PROGRAMS.len()],
         })
     }
 
     /// Free ones: all are held until all are known.
     pub(crate) fn free() -> Result<Self> {
         let held: Vec<TcpListener> =
-            (0..7).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;
+            (0..7 + PROGRAMS.len()).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;
         let at = |index: usize| held[index].local_addr();
+        let mut metrics = [at(0)?; PROGRAMS.len()];
+        for (index, address) in metrics.iter_mut().enumerate() {
+            *address = at(7 + index)?;
+        }
         Ok(Self {
             api: at(0)?,
             ssh: at(1)?,
@@ -70,7 +86,14 @@ impl Ports {
             control: at(4)?,
             git_controller: at(5)?,
             pomegranate: at(6)?,
+            metrics,
         })
+    }
+
+    /// Where a program serves its metrics.
+    pub(crate) fn metrics(&self, program: &str) -> SocketAddr {
+        let index = PROGRAMS.iter().position(|name| *name == program);
+        self.metrics[index.expect("every program has metrics")]
     }
 
     /// The api's internal address.
@@ -257,4 +280,9 @@ fn pomegranate_limits(roomy: bool) -> Table {
     Table::new()
         .with("limits", Table::new().with("memory_mib", if roomy { 512 } else { APP_MEMORY_MIB }))
         .with("build", Table::new().with("log_bytes", i64::try_from(BUILD_LOG_KIB << 10).expect("small")))
+}
+
+/// Where a program serves its metrics.
+pub(crate) fn metrics(place: &Place, program: &str) -> Table {
+    Table::new().with("listen", place.ports.metrics(program).to_string())
 }

@@ -6,6 +6,7 @@
 mod api;
 mod app;
 mod binaries;
+mod collector;
 mod config;
 mod database;
 mod developer;

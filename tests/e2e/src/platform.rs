@@ -19,6 +19,7 @@ use crate::{
     Api, Developer, Shape,
     api::PASSWORD,
     binaries,
+    collector::Collector,
     config::{self, Ports},
     database::ThrowAwayDatabase,
     engine::Engine,
@@ -51,6 +52,8 @@ pub(crate) struct Setup {
     pub(crate) roomy: bool,
     /// How far the api's clock is off.
     pub(crate) api_hours_off: i8,
+    /// Traces are collected.
+    pub(crate) traced: bool,
 }
 
 impl Setup {
@@ -62,6 +65,7 @@ impl Setup {
         firewall: false,
         roomy: false,
         api_hours_off: 0,
+        traced: false,
     };
 }
 
@@ -99,6 +103,7 @@ pub(crate) struct Platform {
     pub(crate) api: Api,
     pub(crate) firewall: Option<Firewall>,
     programs: Programs,
+    pub(crate) collector: Option<Collector>,
     database: Option<ThrowAwayDatabase>,
     /// A small disk.
     mounted: Option<PathBuf>,
@@ -130,6 +135,7 @@ impl Platform {
             _ => None,
         };
         let mounted = (setup.disk_mib > 0).then(|| data.clone());
+        let collector = if setup.traced { Some(Collector::start().await?) } else { None };
         // Last of what may well fail: nothing below leaves it mounted.
         if mounted.is_some() {
             mount(dir.path(), &data, setup.disk_mib).await?;
@@ -158,6 +164,7 @@ impl Platform {
             engine: engine.seen_by(&place.instance),
             place,
             firewall,
+            collector,
             programs: Programs::Processes(Mutex::default()),
             database,
             mounted,
@@ -212,6 +219,7 @@ impl Platform {
             engine: engine.seen_by(&place.instance),
             place,
             firewall,
+            collector: None,
             programs: Programs::Installation(installation, Mutex::default()),
             database: None,
             mounted,
@@ -254,14 +262,16 @@ impl Platform {
     fn processes(&self) -> Result<Vec<Process>> {
         let place = &self.place;
         let service = |name: &'static str, section: &str, config: Table, flags: &[&str]| {
-            self.program(name, &Table::from_iter([(section.to_owned(), config.into())]), flags)
+            let config = Table::from_iter([(section.to_owned(), self.watched(name, config).into())]);
+            self.program(name, &config, flags)
         };
+        let daemon = |config| self.program("paastechd", &self.watched("paastechd", config), &[]);
         match self.shape {
             Shape::Compose | Shape::Traefik => Ok(Vec::new()),
-            Shape::Embedded => Ok(vec![self.program("paastechd", &config::daemon(place), &[])?]),
+            Shape::Embedded => Ok(vec![daemon(config::daemon(place))?]),
             Shape::PomegranateOutside => Ok(vec![
                 service("pomegranate", "pomegranate", config::pomegranate(place), &[])?,
-                self.program("paastechd", &config::daemon_without_pomegranate(place), &[])?,
+                daemon(config::daemon_without_pomegranate(place))?,
             ]),
             Shape::Services => {
                 let database = self.database.as_ref().map(ThrowAwayDatabase::url).unwrap_or_default();
@@ -288,6 +298,16 @@ impl Platform {
                 chown(path, Some(owner.uid()), Some(owner.gid())).expect("root may");
             }
         }
+    }
+
+    /// The configuration, with where metrics are served and traces are sent.
+    fn watched(&self, name: &str, mut config: Table) -> Table {
+        config.insert("metrics".to_owned(), config::metrics(&self.place, name).into());
+        if let Some(collector) = self.collector.as_ref().filter(|_| name != "paastech-edge") {
+            let tracing = Table::from_iter([("otlp".to_owned(), collector.url().into())]);
+            config.insert("tracing".to_owned(), tracing.into());
+        }
+        config
     }
 
     fn program(&self, name: &'static str, config: &Table, flags: &[&str]) -> Result<Process> {
@@ -322,6 +342,16 @@ impl Platform {
                 bail!("{path} after {} s: {answer:?}", READY_PATIENCE.as_secs());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The programs' names.
+    pub(crate) async fn programs_running(&self) -> Vec<&'static str> {
+        match &self.programs {
+            Programs::Processes(processes) => {
+                processes.lock().await.iter().map(|process| process.name).collect()
+            }
+            Programs::Installation(..) => Vec::new(),
         }
     }
 

@@ -11,6 +11,7 @@ mod pushes;
 mod refusals;
 mod releases;
 mod tenancy;
+mod watching;
 
 use crate::{Setup, Shape, runner::Scenario};
 
@@ -37,6 +38,7 @@ const WITH_ROOM: Option<Setup> = Some(Setup { roomy: true, ..Setup::PLAIN });
 const WITHOUT_ENGINE: Option<Setup> = Some(Setup { dead_engine: true, ..Setup::PLAIN });
 const AN_HOUR_AHEAD: Option<Setup> = Some(Setup { api_hours_off: 1, ..Setup::PLAIN });
 const AN_HOUR_BEHIND: Option<Setup> = Some(Setup { api_hours_off: -1, ..Setup::PLAIN });
+const TRACED: Option<Setup> = Some(Setup { traced: true, ..Setup::PLAIN });
 const BEHIND_THE_FIREWALL: Option<Setup> = Some(Setup { firewall: true, ..Setup::PLAIN });
 
 macro_rules! scenarios {
@@ -126,6 +128,8 @@ pub(crate) fn all() -> Vec<Scenario> {
         MOST, SHARED, cli: [a_day_with_the_command_line];
         MOST, SHARED, operator: [root_needs_no_log_in_on_the_host];
         EMBEDDED, SHARED, operator: [a_second_daemon_on_the_same_data_is_refused];
+        PROCESSES, OWN, watching: [the_metrics_are_those_of_the_page];
+        SEPARATE, TRACED, watching: [one_trace_follows_a_push_through_every_service];
         PROCESSES, WITHOUT_ENGINE, operator: [without_an_engine_everything_else_works_and_says_so];
         PROCESSES, ON_A_SMALL_DISK, operator: [
             a_full_disk_refuses_pushes_and_loses_nothing,

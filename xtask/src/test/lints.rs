@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::{paths, process, progress::Step, test::tally::Tally};
 
@@ -33,6 +33,14 @@ pub(crate) async fn deny(tally: &mut Tally) -> Result<()> {
         "sources",
     ]);
     tally.command("the dependencies' licences, sources and bans", &mut command).await
+}
+
+/// `cargo deny` asks the database of advisories, which it fetches, about the dependencies.
+pub(crate) async fn audit() -> Result<()> {
+    let mut command = process::argv([cargo_deny().await?]);
+    command.current_dir(paths::workspace()).args(["check", "advisories", "bans", "licenses", "sources"]);
+    ensure!(process::status(&mut command).await?.success(), "the dependencies are not as they should be");
+    Ok(())
 }
 
 /// A cargo in the checkout.

@@ -6,10 +6,13 @@ use paastech_proto::git::ListRefsRequest;
 use paastech_types::ProjectId;
 
 use super::{Engine, NewOperation, submit, submit::Input};
-use crate::store::{
-    desired,
-    operation::{self, End},
-    operation_event,
+use crate::{
+    metrics,
+    store::{
+        desired,
+        operation::{self, End},
+        operation_event,
+    },
 };
 
 pub(crate) async fn pass(engine: &Engine) -> anyhow::Result<()> {
@@ -111,6 +114,7 @@ async fn end_abandoned(engine: &Engine) -> Result<(), DbError> {
         let mut tx = engine.db.begin().await?;
         if operation::finish_queued(&mut tx, row.id()?, End::Failed, &reason, now).await? {
             operation_event::append(&mut tx, row.id()?, &row.step, "end", now, "{}").await?;
+            metrics::count_end(&row.kind, End::Failed);
         }
         tx.commit().await?;
         engine.followers.forget(push);

@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use paastech_db::{DbError, Tx};
-use paastech_runtime::{Shutdown, trace::TraceId};
+use paastech_runtime::{Shutdown, trace::Trace};
 use tracing::Instrument as _;
 
 use super::{
     Engine, build, delete, deploy, halt,
     step::{Context, Next, Stop},
+    submit::Started,
 };
-use crate::store::{
-    operation::{self, Claim, End, Kind, Progress, Reason, Row},
-    operation_event,
+use crate::{
+    metrics::{self, METRICS},
+    store::{
+        operation::{self, Claim, End, Kind, Progress, Reason, Row},
+        operation_event,
+    },
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -30,14 +34,16 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs the operation to its end, or until the claim is lost or the process stops.
 pub(crate) async fn operation(engine: &Engine, row: Row, shutdown: &Shutdown) {
-    let span =
-        tracing::info_span!("operation", operation.id = row.id, project.id = row.project_id, kind = row.kind);
-    let work = TraceId::random().scope(async {
+    let trace = trace_of(engine, &row).await;
+    let span = trace.begin(tracing::info_span!(
+        "operation", operation.id = row.id, project.id = row.project_id, kind = row.kind, trace.id = %trace
+    ));
+    let work = trace.scope(async {
         let claim = match row.id() {
             Ok(id) => Claim { id, holder: engine.holder.to_string(), fence: row.fence },
             Err(error) => return tracing::error!(%error, "an operation cannot be run"),
         };
-        let started = tokio::time::Instant::now();
+        let (started, kind) = (tokio::time::Instant::now(), row.kind.clone());
         let outcome = tokio::select! {
             outcome = steps(engine, row, claim.clone()) => outcome,
             () = keep_claim(engine, &claim) => Err(Stop::Lost),
@@ -48,12 +54,25 @@ pub(crate) async fn operation(engine: &Engine, row: Row, shutdown: &Shutdown) {
         };
         let duration_ms = started.elapsed().as_millis();
         match outcome {
-            Ok(end) => tracing::info!(end = end.name(), duration_ms, "operation ended"),
+            Ok(end) => {
+                metrics::count_end(&kind, end);
+                tracing::info!(end = end.name(), duration_ms, "operation ended");
+            }
             Err(Stop::Lost) => tracing::info!(duration_ms, "operation left to the next holder"),
             Err(stop) => tracing::warn!(?stop, duration_ms, "operation left to be tried again"),
         }
     });
     work.instrument(span).await;
+}
+
+/// The trace in which it was asked for; a new one when that is not known.
+async fn trace_of(engine: &Engine, row: &Row) -> Trace {
+    let look = async {
+        let mut tx = engine.db.read().await?;
+        operation_event::start_data(&mut tx, row.id()?).await
+    };
+    let data = look.await.ok().flatten();
+    data.and_then(|data| Started::parse(&data)).unwrap_or_else(Trace::random)
 }
 
 /// Returns when the claim cannot be held any longer.
@@ -106,6 +125,7 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
         return end(&mut context, End::Quarantined, Some(reason)).await;
     }
     let (mut pause, mut defects, mut tries) = (FIRST_PAUSE, 0, 0);
+    let mut began = tokio::time::Instant::now();
     loop {
         let outcome = if context.row.state == "undoing" {
             undo(&mut context).await
@@ -131,6 +151,12 @@ async fn steps(engine: &Engine, row: Row, claim: Claim) -> Result<End, Stop> {
                 }
             }
         };
+        if outcome.is_ok() {
+            let row = &context.row;
+            let took = METRICS.step_durations.with([row.kind.clone(), row.step.clone()]);
+            took.observe(began.elapsed().as_secs_f64());
+            began = tokio::time::Instant::now();
+        }
         match outcome {
             Ok(Next::Done) => {
                 let finished = finish(&mut context).await?;

@@ -1,14 +1,18 @@
 //! Accepting an operation: the newest of a lane waits, what waited before it is superseded.
 
 use paastech_db::{DbError, Tx};
+use paastech_runtime::trace::Trace;
 use paastech_types::{AccountId, OperationId, ProjectId};
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use crate::store::{
-    desired,
-    operation::{self, End, Kind, Reason, Row},
-    operation_event,
+use crate::{
+    metrics,
+    store::{
+        desired,
+        operation::{self, End, Kind, Reason, Row},
+        operation_event,
+    },
 };
 
 /// What each kind works from; stored as JSON.
@@ -68,6 +72,24 @@ impl Input {
     }
 }
 
+/// What the event of an operation's start tells.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Started {
+    traceparent: String,
+}
+
+impl Started {
+    fn here() -> String {
+        let started = Self { traceparent: Trace::current().traceparent() };
+        serde_json::to_string(&started).expect("a text is JSON")
+    }
+
+    /// The trace in which it was asked for.
+    pub(super) fn parse(data: &str) -> Option<Trace> {
+        Trace::parse(&serde_json::from_str::<Self>(data).ok()?.traceparent)
+    }
+}
+
 /// An operation to accept.
 pub(crate) struct NewOperation {
     pub(crate) project_id: ProjectId,
@@ -95,6 +117,7 @@ pub(crate) async fn submit(engine: &Engine, tx: &mut Tx, new: NewOperation) -> R
             let reason = reason("superseded", "a newer operation took its place");
             if operation::finish_queued(tx, other.id()?, End::Superseded, &reason, now).await? {
                 operation_event::append(tx, other.id()?, &other.step, "end", now, "{}").await?;
+                metrics::count_end(&other.kind, End::Superseded);
             }
         }
     }
@@ -119,7 +142,7 @@ pub(crate) async fn submit(engine: &Engine, tx: &mut Tx, new: NewOperation) -> R
         },
     )
     .await?;
-    operation_event::append(tx, id, &row.step, "start", now, "{}").await?;
+    operation_event::append(tx, id, &row.step, "start", now, &Started::here()).await?;
     Ok(row)
 }
 
@@ -176,6 +199,7 @@ pub(crate) async fn cancel(
     let id = row.id()?;
     if operation::finish_queued(tx, id, End::Cancelled, &reason(code, text), now).await? {
         operation_event::append(tx, id, &row.step, "end", now, "{}").await?;
+        metrics::count_end(&row.kind, End::Cancelled);
         return Ok(true);
     }
     operation::request_cancel(tx, id).await

@@ -115,3 +115,13 @@ fn finish_response(status: &str, response: &mut Response) {
         words.unwrap_or("An answer").clone_into(&mut response.description);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_published_document_is_this_one() {
+        let published = include_str!("../../../../docs/openapi.json");
+        let renew = "cargo run -p paastech-api --example openapi > docs/openapi.json";
+        assert!(published.trim() == crate::openapi(), "docs/openapi.json is another one: {renew}");
+    }
+}

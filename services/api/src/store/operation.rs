@@ -55,6 +55,9 @@ pub(crate) enum End {
 }
 
 impl End {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Done, Self::Failed, Self::Cancelled, Self::Superseded, Self::Quarantined];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -193,6 +196,23 @@ pub(crate) async fn list_open(tx: &mut Tx, project: ProjectId, lane: &str) -> Re
     .fetch_all(&mut **tx)
     .await?;
     Ok(rows)
+}
+
+/// How many operations of a kind are in a state.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct Count {
+    pub(crate) kind: String,
+    pub(crate) state: String,
+    pub(crate) number: i64,
+}
+
+/// Those that have not ended, of all projects.
+pub(crate) async fn count_open(tx: &mut Tx) -> Result<Vec<Count>, DbError> {
+    let rows = sqlx::query_as(
+        "SELECT kind, state, COUNT(*) AS number FROM operation \
+         WHERE state IN ('queued', 'running', 'undoing') GROUP BY kind, state",
+    );
+    Ok(rows.fetch_all(&mut **tx).await?)
 }
 
 /// The newest deployment of a commit.

@@ -25,3 +25,11 @@ pub(crate) async fn append(
     .await?;
     Ok(())
 }
+
+/// What the event of its start tells.
+pub(crate) async fn start_data(tx: &mut Tx, operation: OperationId) -> Result<Option<String>, DbError> {
+    let found = sqlx::query_scalar(
+        "SELECT data FROM operation_event WHERE operation_id = $1 AND phase = 'start' ORDER BY seq LIMIT 1",
+    );
+    Ok(found.bind(operation.to_string()).fetch_optional(&mut **tx).await?)
+}

@@ -13,6 +13,7 @@ mod harness;
 mod idempotency;
 mod limits;
 mod log;
+mod metrics;
 mod openapi;
 mod projects;
 mod pushes;

@@ -9,6 +9,7 @@ use std::{
 
 use paastech_runtime::Clock;
 use paastech_types::{BuildId, ProjectId};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     },
     config::Config,
     engine::Engine,
+    metrics::count_build,
     source::Sources,
 };
 
@@ -117,9 +119,12 @@ impl Builds {
         }
         let (bench, sources) = (Arc::clone(&self.bench), Arc::clone(&self.sources));
         let jobs = Arc::clone(&self.jobs);
+        let span = tracing::info_span!("build", project.id = %order.project, build.id = %order.id);
         tokio::spawn(async move {
             let (project, source) = (order.project, order.source.0);
-            let Some(result) = run::run(&bench, &job, order).await else {
+            let result = run::run(&bench, &job, order).instrument(span).await;
+            count_build(result.as_ref());
+            let Some(result) = result else {
                 // The source stays for the next try, and whoever follows finds nothing to follow.
                 lock(&jobs).all.remove(&key);
                 return job.finish(End::Lost);

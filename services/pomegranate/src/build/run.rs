@@ -3,6 +3,7 @@
 use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use paastech_proto::pomegranate::{BuildOutcome, BuildResult};
+use paastech_runtime::metrics::Held;
 use tokio::time::{Instant, timeout};
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     config::BuildpackConfig,
     engine::Engine,
     error::Error,
+    metrics::METRICS,
     release::remove::remove_image,
 };
 
@@ -52,12 +54,17 @@ pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<B
         job.log.say(&format!("-----> Waiting for other builds to end: place {place} in the queue"));
     });
     let work = async {
+        let waiting = Held::by(&METRICS.builds_waiting);
         tokio::select! {
             biased;
             () = job.cancel.cancelled() => Err(cancelled()),
             turn = turn => {
-                let _turn = turn;
-                build(bench, job, &order, &reference).await
+                let _turn = (turn, Held::by(&METRICS.builds_running));
+                drop(waiting);
+                let began = Instant::now();
+                let built = build(bench, job, &order, &reference).await;
+                METRICS.build_duration.observe(began.elapsed().as_secs_f64());
+                built
             }
         }
     };

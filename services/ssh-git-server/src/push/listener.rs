@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::net::{UnixListener, UnixStream};
+use tracing::Instrument as _;
 
 use super::{Stage, build, conversation::Conversation, deploy};
 use crate::{
@@ -46,10 +47,12 @@ async fn serve(shared: Arc<Shared>, stream: UnixStream) {
     let conversation = Conversation::new(reader, writer);
     let ended = match stage {
         protocol::Stage::PreReceive if push.advance(Stage::Receiving, Stage::Checking) => {
-            build::serve(&shared, &push, conversation, updates, options).await
+            let served = build::serve(&shared, &push, conversation, updates, options);
+            push.trace.scope(served.instrument(push.hook_span("pre-receive"))).await
         }
         protocol::Stage::PostReceive if push.advance(Stage::Accepted, Stage::Deploying) => {
-            deploy::serve(&shared, &push, conversation, updates).await
+            let served = deploy::serve(&shared, &push, conversation, updates);
+            push.trace.scope(served.instrument(push.hook_span("post-receive"))).await
         }
         _ => return,
     };

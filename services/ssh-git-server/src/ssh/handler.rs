@@ -12,6 +12,7 @@ use russh::{
 use super::{ClientKey, algorithms, channel};
 use crate::{
     connection::Connection,
+    metrics::METRICS,
     server::{Account, Shared},
     session,
 };
@@ -35,8 +36,28 @@ pub(super) struct Handler {
     account: Option<Account>,
     /// Keys that were offered so far.
     offers: usize,
+    /// How the log-in ended, for those who count.
+    login: Login,
     /// Channels that have had their one command.
     busy: HashSet<ChannelId>,
+}
+
+/// How a log-in would end if the connection did now; counted when it does, unless it has been.
+struct Login(Option<&'static str>);
+
+impl Login {
+    fn accept(&mut self) {
+        self.0 = None;
+        METRICS.logins.with(["accepted"]).inc();
+    }
+}
+
+impl Drop for Login {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.0 {
+            METRICS.logins.with([outcome]).inc();
+        }
+    }
 }
 
 /// The one user name; who somebody is, their key says.
@@ -44,15 +65,25 @@ const USER: &str = "git";
 
 impl Handler {
     pub(super) fn new(shared: Arc<Shared>, connection: Arc<Connection>) -> Self {
-        Self { shared, connection, account: None, offers: 0, busy: HashSet::new() }
+        Self {
+            shared,
+            connection,
+            account: None,
+            offers: 0,
+            login: Login(Some("abandoned")),
+            busy: HashSet::new(),
+        }
     }
 
-    async fn account(&self, user: &str, key: ClientKey) -> Result<Option<Account>, Error> {
+    async fn account(&mut self, user: &str, key: ClientKey) -> Result<Option<Account>, Error> {
+        self.login.0 = Some("refused");
         if user != USER {
             return Ok(None);
         }
-        let found = self.shared.authenticate(key).await;
-        let found = found.map_err(|status| Error::Unavailable(status.message().to_owned()))?;
+        let found = self.shared.authenticate(key).await.map_err(|status| {
+            self.login.0 = Some("unavailable");
+            Error::Unavailable(status.message().to_owned())
+        })?;
         if found.is_none() && !self.shared.permits.unknown_key(self.connection.ip) {
             return Err(Error::TooManyKeys);
         }
@@ -88,6 +119,7 @@ impl server::Handler for Handler {
 
     async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), Error> {
         self.connection.log_in();
+        self.login.accept();
         Ok(())
     }
 
