@@ -108,7 +108,7 @@ impl ThrowAway {
     /// Brings one up in the folder, at these ports.
     pub(crate) async fn start(engine: Engine, dir: PathBuf, ports: &Ports) -> Result<Self> {
         ensure_compose().await?;
-        let this = Self { settings: Settings::throw_away(dir, ports), engine };
+        let this = Self { settings: Settings::throw_away(dir, ports)?, engine };
         this.settings.check()?;
         match bring_up(&this.engine, &this.settings, TEST_TAG, false).await {
             Ok(_) => Ok(this),
@@ -153,7 +153,8 @@ async fn remove(engine: &Engine, dir: &Path, data: bool) -> Result<()> {
     }
     ensure!(process::status(&mut down).await?.success(), "docker-compose could not remove the services");
     if data {
-        let objects = leftovers::list(engine, Some(&instance)).await?;
+        let mut objects = leftovers::list(engine, Some(&instance)).await?;
+        objects.extend(leftovers::of_registry(engine, &settings::registry(dir)?).await?);
         leftovers::remove(engine, objects).await?;
         std::fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }

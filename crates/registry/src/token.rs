@@ -8,6 +8,7 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use paastech_runtime::Secret;
+use paastech_types::ProjectId;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +78,7 @@ pub enum TokenError {
         source: rustls::pki_types::pem::Error,
     },
     /// The key cannot sign.
-    #[error("a token for the registry cannot be signed: {0}")]
+    #[error("the registry's signing key: {0}")]
     Sign(#[from] jsonwebtoken::errors::Error),
 }
 
@@ -109,7 +110,7 @@ pub struct TokenKey {
 }
 
 impl TokenKey {
-    /// Reads the certificate and understands the key.
+    /// Reads the certificate, and tries the key.
     ///
     /// # Errors
     /// The file or the key, by name.
@@ -122,19 +123,14 @@ impl TokenKey {
             .map_err(|source| TokenError::Pem { what: "the registry's certificate", source })?;
         let mut header = Header::new(Algorithm::ES256);
         header.x5c = Some(vec![BASE64_STANDARD.encode(&certificate)]);
-        Ok(Self { key: EncodingKey::from_ec_der(key.secret_pkcs8_der()), header, config })
+        let key = EncodingKey::from_ec_der(key.secret_pkcs8_der());
+        jsonwebtoken::encode(&header, &(), &key)?;
+        Ok(Self { key, header, config })
     }
 
     /// A token for these actions in the project's repository, from now until then; times are milliseconds since 1970.
-    ///
-    /// # Errors
-    /// The key cannot sign.
-    pub fn issue(
-        &self,
-        project: paastech_types::ProjectId,
-        actions: &[Action],
-        (now_ms, until_ms): (i64, i64),
-    ) -> Result<String, TokenError> {
+    #[must_use]
+    pub fn issue(&self, project: ProjectId, actions: &[Action], (now_ms, until_ms): (i64, i64)) -> String {
         let name = crate::repository(&self.config.prefix, project);
         let claims = Claims {
             iss: &self.config.issuer,
@@ -146,6 +142,6 @@ impl TokenKey {
             exp: until_ms / 1000,
             access: [Access { kind: "repository", name: &name, actions }],
         };
-        Ok(jsonwebtoken::encode(&self.header, &claims, &self.key)?)
+        jsonwebtoken::encode(&self.header, &claims, &self.key).expect("the key has signed before")
     }
 }

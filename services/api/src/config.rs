@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use paastech_registry::TokenConfig;
 use paastech_runtime::{Neighbour, Secret, TlsConfig, telemetry::LogConfig};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,8 @@ pub struct Config {
     pub git_controller: Neighbour,
     /// Pomegranate.
     pub pomegranate: Neighbour,
+    /// The tokens that open the installation's registry of images for Pomegranate. None = there is none of its own.
+    pub registry: Option<TokenConfig>,
     /// The log.
     pub log: LogConfig,
 }
@@ -87,6 +90,7 @@ impl Default for Config {
             max_connections_per_address: 512,
             git_controller: Neighbour::InProcess,
             pomegranate: Neighbour::InProcess,
+            registry: None,
             log: LogConfig::default(),
         }
     }

@@ -20,6 +20,9 @@ pub(super) const DIR: &str = "/srv/paastech";
 /// The user of the services, in their images and on the host.
 const UID: u32 = 870;
 
+/// The variable of the registry's port.
+const REGISTRY: &str = "PAASTECH_REGISTRY_PORT";
+
 /// What an operator decides.
 #[derive(Debug, Args)]
 pub(super) struct Settings {
@@ -38,6 +41,9 @@ pub(super) struct Settings {
     /// Where the API is served, on loopback
     #[arg(long, value_name = "PORT", default_value_t = 7080)]
     api_port: u16,
+    /// Where the host's engine finds the registry of built images, on loopback
+    #[arg(long, value_name = "PORT", default_value_t = 5000)]
+    registry_port: u16,
     /// What docker-compose calls the installation
     #[arg(long, value_name = "NAME", default_value = "paastech", value_parser = domain)]
     name: String,
@@ -48,16 +54,18 @@ pub(super) struct Settings {
 
 impl Settings {
     /// One beside others, for a test.
-    pub(super) fn throw_away(dir: PathBuf, ports: &Ports) -> Self {
-        Self {
+    pub(super) fn throw_away(dir: PathBuf, ports: &Ports) -> Result<Self> {
+        let registry = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        Ok(Self {
             dir,
             domain: None,
             http_port: Some(ports.http().port()),
             ssh_port: ports.ssh().port(),
             api_port: ports.api().port(),
+            registry_port: registry.port(),
             name: "paastech-test".to_owned(),
             control: "10.187.201".to_owned(),
-        }
+        })
     }
 
     /// The apps' domain.
@@ -110,11 +118,12 @@ impl Settings {
         Ok(())
     }
 
-    fn ports(&self) -> [(&'static str, SocketAddr); 3] {
+    fn ports(&self) -> [(&'static str, SocketAddr); 4] {
         [
             ("--http-port", (self.listen(), self.http_port()).into()),
             ("--ssh-port", (self.listen(), self.ssh_port).into()),
             ("--api-port", self.api()),
+            ("--registry-port", (Ipv4Addr::LOCALHOST, self.registry_port).into()),
         ]
     }
 
@@ -172,6 +181,9 @@ impl Settings {
         for outcome in paastech_certs::ensure(&self.dir.join("certs"), OffsetDateTime::now_utc(), false)? {
             own_all(&self.dir.join("certs").join(outcome.service.name()))?;
         }
+        let of_registry = self.dir.join("certs/registry-token");
+        paastech_certs::registry_token(&of_registry, OffsetDateTime::now_utc())?;
+        own_all(&of_registry)?;
         own_all(&self.secrets().join("api"))?;
         own(&self.secrets().join("label-hmac"))?;
         let gate = self.dir.join("gate");
@@ -184,7 +196,8 @@ impl Settings {
              PAASTECH_DIR={dir}\nPAASTECH_IMAGES={images}\nPAASTECH_TAG={tag}\nPAASTECH_INSTANCE={instance}\n\
              PAASTECH_ENGINE_GROUP={socket}\nPAASTECH_DOMAIN={domain}\nPAASTECH_API_PORT={api}\n\
              PAASTECH_SSH_HOST={ssh_host}\nPAASTECH_SSH_LISTEN={listen}\nPAASTECH_SSH_PORT={ssh}\n\
-             PAASTECH_HTTP_LISTEN={listen}\nPAASTECH_HTTP_PORT={http}\nPAASTECH_PROXY_PUBLIC={public}\n",
+             PAASTECH_HTTP_LISTEN={listen}\nPAASTECH_HTTP_PORT={http}\nPAASTECH_PROXY_PUBLIC={public}\n\
+             {REGISTRY}={registry}\n",
             name = self.name,
             control = self.control,
             dir = self.dir.display(),
@@ -200,6 +213,7 @@ impl Settings {
                 format!("{}.1:{}", self.control, self.http_port())
             },
             http = self.http_port(),
+            registry = self.registry_port,
         );
         fs::write(self.env_file(), env)?;
         Ok(instance)
@@ -221,6 +235,13 @@ pub(super) fn instance(dir: &Path) -> Result<String> {
     let text =
         fs::read_to_string(&path).with_context(|| format!("nothing is installed in {}", dir.display()))?;
     Ok(text.trim().to_owned())
+}
+
+/// The address of the registry of the installation in this folder.
+pub(super) fn registry(dir: &Path) -> Result<String> {
+    let text = fs::read_to_string(dir.join(".env"))?;
+    let port = text.lines().find_map(|line| line.strip_prefix(REGISTRY)?.strip_prefix('='));
+    Ok(format!("127.0.0.1:{}", port.unwrap_or_default()))
 }
 
 fn own(path: &Path) -> Result<()> {

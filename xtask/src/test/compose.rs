@@ -25,14 +25,17 @@ for target in sys.argv[1:]:
     except OSError:
         pass
 ";
-const ALL: [&str; 4] = ["postgres:5432", "git-controller:7001", "pomegranate:7002", "api:7003"];
+const ALL: [&str; 5] =
+    ["postgres:5432", "git-controller:7001", "pomegranate:7002", "api:7003", "registry:5000"];
 
 /// Who reaches whom. That a certificate is no other's is tried elsewhere.
-const REACHES: [(&str, &[&str]); 4] = [
+const REACHES: [(&str, &[&str]); 6] = [
     ("api", &["postgres:5432", "git-controller:7001", "pomegranate:7002", "api:7003"]),
     ("ssh-git-server", &["git-controller:7001", "pomegranate:7002", "api:7003"]),
     ("git-controller", &["git-controller:7001", "pomegranate:7002", "api:7003"]),
+    ("pomegranate", &["git-controller:7001", "pomegranate:7002", "api:7003", "registry:5000"]),
     ("postgres", &["postgres:5432", "api:7003"]),
+    ("registry", &["pomegranate:7002", "registry:5000"]),
 ];
 
 /// Brings it up, pushes a sample, and takes it down.

@@ -9,5 +9,7 @@ mod fences;
 mod hostile_buildpacks;
 mod observing;
 mod ownership;
+mod registry;
+mod registry_container;
 mod releases;
 mod world;

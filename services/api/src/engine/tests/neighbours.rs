@@ -27,7 +27,8 @@ pub(super) struct Neighbours {
     pub(super) cut_archives: Arc<Mutex<usize>>,
     /// The engine has lost what was built, until the next build.
     pub(super) image_gone: Arc<Mutex<bool>>,
-    pub(super) deleted_images: Arc<Mutex<Vec<String>>>,
+    /// What was to be kept of images, each time that it was asked.
+    pub(super) kept_images: Arc<Mutex<Vec<Vec<String>>>>,
     pub(super) never_ready: Arc<Mutex<bool>>,
     pub(super) keeps_ending: Arc<Mutex<bool>>,
     pub(super) build_fails: Arc<Mutex<bool>>,
@@ -272,12 +273,29 @@ impl pomegranate_server::Pomegranate for Neighbours {
     ) -> Answer<pomegranate::ListBuildersResponse> {
         Ok(Response::new(pomegranate::ListBuildersResponse::default()))
     }
-    async fn delete_image(
+    async fn ensure_image(
         &self,
-        request: Request<pomegranate::DeleteImageRequest>,
-    ) -> Answer<pomegranate::DeleteImageResponse> {
-        self.deleted_images.lock().expect("deleted_images").push(request.into_inner().image_reference);
-        Ok(Response::new(pomegranate::DeleteImageResponse {}))
+        _: Request<pomegranate::EnsureImageRequest>,
+    ) -> Answer<pomegranate::EnsureImageResponse> {
+        self.note("ensure_image")?;
+        if *self.image_gone.lock().expect("image_gone") {
+            return Err(Status::not_found("no such image"));
+        }
+        Ok(Response::new(pomegranate::EnsureImageResponse {}))
+    }
+    async fn prune_images(
+        &self,
+        request: Request<pomegranate::PruneImagesRequest>,
+    ) -> Answer<pomegranate::PruneImagesResponse> {
+        self.kept_images.lock().expect("kept_images").push(request.into_inner().keep);
+        Ok(Response::new(pomegranate::PruneImagesResponse {}))
+    }
+    async fn collect_registry(
+        &self,
+        _: Request<pomegranate::CollectRegistryRequest>,
+    ) -> Answer<pomegranate::CollectRegistryResponse> {
+        self.note("collect_registry")?;
+        Ok(Response::new(pomegranate::CollectRegistryResponse {}))
     }
     async fn status(&self, _: Request<pomegranate::StatusRequest>) -> Answer<pomegranate::StatusResponse> {
         let containers = self.running.lock().expect("running").clone();
