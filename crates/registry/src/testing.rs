@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Registry {
     child: Option<Child>,
     port: u16,
+    realm: Option<String>,
     key: TokenKey,
     dir: TempDir,
 }
@@ -45,7 +46,14 @@ impl Registry {
         let key = token_key(&files.key, files.certificate);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let port = listener.local_addr().expect("bound").port();
-        Self { child: None, port, key, dir }
+        Self { child: None, port, realm: None, key, dir }
+    }
+
+    /// From its next start on it sends who has no token to this address for one.
+    #[must_use]
+    pub fn with_realm(mut self, realm: String) -> Self {
+        self.realm = Some(realm);
+        self
     }
 
     /// Starts it, again or for the first time, and waits until it answers.
@@ -53,6 +61,7 @@ impl Registry {
         #[expect(clippy::disallowed_methods, reason = "the tests own this child, and there is an argv")]
         let mut command = Command::new(PROGRAM);
         command.arg("serve").arg(CONFIG).envs(self.environment()).stdin(Stdio::null());
+        command.envs(self.realm.iter().map(|realm| ("REGISTRY_AUTH_TOKEN_REALM", realm)));
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("these tests need Debian's package docker-registry");
         self.child = Some(child);

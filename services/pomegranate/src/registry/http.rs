@@ -33,6 +33,13 @@ struct Tags {
     tags: Option<Vec<String>>,
 }
 
+/// Either name has been in use.
+#[derive(Deserialize)]
+struct Issued {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
 impl Http {
     pub(super) fn new(config: &RegistryConfig) -> anyhow::Result<Self> {
         reqwest::Url::parse(&config.url).map_err(|error| anyhow::anyhow!("url: {error}"))?;
@@ -48,6 +55,23 @@ impl Http {
 
     pub(super) fn repository<'a>(&'a self, project: ProjectId, token: &'a str) -> Repository<'a> {
         Repository { http: self, path: paastech_registry::repository(&self.config.prefix, project), token }
+    }
+
+    fn as_us(&self, request: RequestBuilder) -> RequestBuilder {
+        match self.config.username.as_str() {
+            "" => request,
+            username => request.basic_auth(username, Some(self.config.password.expose())),
+        }
+    }
+
+    /// A token for all that we do in a repository, from whom the registry names.
+    async fn token(&self, realm: &str, service: &str, repository: &str) -> Result<String, Error> {
+        let scope = format!("repository:{repository}:pull,push,delete");
+        let request = self.client.get(realm).query(&[("service", service), ("scope", &scope)]);
+        let answer = answer(self.as_us(request)).await?;
+        let status = answer.status();
+        let issued: Issued = answer.json().await.map_err(|_| refused(status, "token"))?;
+        issued.token.or(issued.access_token).ok_or_else(|| refused(status, "token"))
     }
 
     fn url(&self, path: &str) -> String {
@@ -94,22 +118,38 @@ impl Repository<'_> {
 
     async fn call(&self, method: Method, path: &str) -> Result<Response, Error> {
         let url = self.http.url(&format!("{}/{path}", self.path));
-        let request = self.http.client.request(method, url).header(header::ACCEPT, MANIFESTS);
-        let answer = self.as_us(request).send().await.map_err(|error| {
-            tracing::warn!(error = %error.without_url(), "the registry does not answer");
-            Error::away()
-        })?;
-        if answer.status().is_server_error() { Err(Error::away()) } else { Ok(answer) }
-    }
-
-    fn as_us(&self, request: RequestBuilder) -> RequestBuilder {
-        let config = &self.http.config;
-        match (self.token, config.username.as_str()) {
-            ("", "") => request,
-            ("", username) => request.basic_auth(username, Some(config.password.expose())),
-            (token, _) => request.bearer_auth(token),
+        let request = || self.http.client.request(method.clone(), &url).header(header::ACCEPT, MANIFESTS);
+        if !self.token.is_empty() {
+            return answer(request().bearer_auth(self.token)).await;
+        }
+        let first = answer(self.http.as_us(request())).await?;
+        match challenge(&first) {
+            Some((realm, service)) => {
+                let token = self.http.token(&realm, &service, &self.path).await?;
+                answer(request().bearer_auth(token)).await
+            }
+            None => Ok(first),
         }
     }
+}
+
+async fn answer(request: RequestBuilder) -> Result<Response, Error> {
+    let answer = request.send().await.map_err(|error| {
+        tracing::warn!(error = %error.without_url(), "the registry does not answer");
+        Error::away()
+    })?;
+    if answer.status().is_server_error() { Err(Error::away()) } else { Ok(answer) }
+}
+
+/// Where a token is had, and for which service: `Bearer realm="https://…",service="…"` with a 401.
+fn challenge(answer: &Response) -> Option<(String, String)> {
+    let header = answer.headers().get(header::WWW_AUTHENTICATE)?.to_str().ok()?;
+    let fields = header.strip_prefix("Bearer ").filter(|_| answer.status() == StatusCode::UNAUTHORIZED)?;
+    let field = |name: &str| {
+        let value = fields.split_once(&format!("{name}=\""))?.1;
+        Some(value.split_once('"')?.0.to_owned())
+    };
+    Some((field("realm")?, field("service").unwrap_or_default()))
 }
 
 fn refused(status: StatusCode, what: &str) -> Error {

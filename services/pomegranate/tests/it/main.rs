@@ -11,5 +11,6 @@ mod observing;
 mod ownership;
 mod registry;
 mod registry_container;
+mod registry_elsewhere;
 mod releases;
 mod world;
