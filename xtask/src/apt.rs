@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -33,6 +34,16 @@ pub(crate) async fn ensure(packages: &[&str], needed_for: &str) -> Result<()> {
         bail!("{needed_for} needs {names}: run `sudo apt-get install --no-install-recommends {names}`");
     }
     install(&missing).await
+}
+
+/// Keeps the package that comes from starting a service that nobody asked for; one that is there stays as it is.
+pub(crate) fn mask_service(name: &str) -> Result<()> {
+    let units = Path::new("/etc/systemd/system");
+    let mask = units.join(format!("{name}.service"));
+    if geteuid().is_root() && units.is_dir() && mask.symlink_metadata().is_err() {
+        symlink("/dev/null", &mask).with_context(|| format!("cannot make {}", mask.display()))?;
+    }
+    Ok(())
 }
 
 async fn installed(package: &str) -> Result<bool> {

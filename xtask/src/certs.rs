@@ -9,7 +9,8 @@ use time::{OffsetDateTime, macros::format_description};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask certs --dir /etc/paastech/certs")]
 pub(crate) struct Options {
-    /// The folder of all of them: the authority's key is in it, and a folder for each service
+    /// The folder of all of them: the authority's key is in it, a folder for each service, and one with what signs
+    /// tokens for the registry of images
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
     /// Make every service's certificate anew, due or not
@@ -20,7 +21,9 @@ pub(crate) struct Options {
 /// Makes what is absent or due, and says until when each is good.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let day = format_description!("[year]-[month]-[day]");
-    for outcome in paastech_certs::ensure(&options.dir, OffsetDateTime::now_utc(), options.renew)? {
+    let now = OffsetDateTime::now_utc();
+    paastech_certs::registry_token(&options.dir.join("registry-token"), now)?;
+    for outcome in paastech_certs::ensure(&options.dir, now, options.renew)? {
         let done = if outcome.made { "made" } else { "kept" };
         println!("{}: {done}, good until {}", outcome.service.name(), outcome.expires.format(day)?);
     }

@@ -189,7 +189,8 @@ async fn remove(engine: &Engine, dir: &Path, data: bool) -> Result<()> {
     }
     ensure!(process::status(&mut down).await?.success(), "docker-compose could not remove the services");
     if data {
-        let objects = leftovers::list(engine, Some(&instance)).await?;
+        let mut objects = leftovers::list(engine, Some(&instance)).await?;
+        objects.extend(leftovers::of_registry(engine, &place::registry(dir)?).await?);
         leftovers::remove(engine, objects).await?;
         std::fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }

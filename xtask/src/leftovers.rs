@@ -64,9 +64,13 @@ struct Listed {
 #[serde(rename_all = "PascalCase")]
 struct ListedImage {
     repo_tags: Option<Vec<String>>,
+    repo_digests: Option<Vec<String>>,
 }
 
-/// Everything of every installation, or of that one.
+/// Where an installation's own registry is; its port follows.
+const LOOPBACK: &str = "127.0.0.1:";
+
+/// Everything of every installation, or of that one without its registry's.
 pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<Object>> {
     let label = instance.map_or_else(|| INSTANCE.to_owned(), |value| format!("{INSTANCE}={value}"));
     let filters = utf8_percent_encode(&json!({ "label": [label] }).to_string(), NON_ALPHANUMERIC).to_string();
@@ -87,20 +91,31 @@ pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<
             prefix: image_prefix(found.labels.unwrap_or_default().get(INSTANCE).map_or("", String::as_str)),
         }));
     }
-    let filters =
-        utf8_percent_encode(&json!({ "reference": ["pt-*/*"] }).to_string(), NON_ALPHANUMERIC).to_string();
-    let listed = engine.get(&format!("/images/json?filters={filters}")).await?.json()?;
     let prefix = instance.map(image_prefix);
     // One image may be that of several installations.
-    objects.extend(images(listed).filter(|found| prefix.as_ref().is_none_or(|own| *own == found.prefix)));
+    let own = |found: &Object| prefix.as_ref().is_none_or(|own| *own == found.prefix);
+    objects.extend(list_images(engine).await?.filter(own));
     Ok(objects)
 }
 
+/// The images that the engine has from, or has pushed to, an installation's own registry.
+pub(crate) async fn of_registry(engine: &Engine, address: &str) -> Result<Vec<Object>> {
+    Ok(list_images(engine).await?.filter(|found| found.prefix == address).collect())
+}
+
+async fn list_images(engine: &Engine) -> Result<impl Iterator<Item = Object> + use<>> {
+    let filters = json!({ "reference": ["pt-*/*", format!("{LOOPBACK}*/apps/*")] }).to_string();
+    let filters = utf8_percent_encode(&filters, NON_ALPHANUMERIC);
+    Ok(images(engine.get(&format!("/images/json?filters={filters}")).await?.json()?))
+}
+
 /// One image for each of its references.
-fn images(listed: Vec<ListedImage>) -> impl Iterator<Item = Object> {
-    listed.into_iter().flat_map(|image| image.repo_tags.unwrap_or_default()).filter_map(|id| {
+fn images(listed: Vec<ListedImage>) -> impl Iterator<Item = Object> + use<> {
+    let references = listed.into_iter().flat_map(|image| [image.repo_tags, image.repo_digests]).flatten();
+    references.flatten().filter_map(|id| {
         let (prefix, _) = id.split_once('/')?;
-        let prefix = prefix.starts_with("pt-").then(|| prefix.to_owned())?;
+        let ours = prefix.starts_with("pt-") || prefix.starts_with(LOOPBACK);
+        let prefix = ours.then(|| prefix.to_owned())?;
         Some(Object { kind: Kind::Image, id, prefix })
     })
 }
@@ -137,11 +152,14 @@ mod tests {
         let listed = json!([
             { "Id": "sha256:1", "RepoTags": ["pt-ba7816bf/p:a", "pt-ba7816bf/p:b", "other/p:c"], "Labels": null },
             { "Id": "sha256:2", "RepoTags": null },
+            { "Id": "sha256:3", "RepoTags": null, "RepoDigests": ["127.0.0.1:5000/apps/p@sha256:4"] },
         ]);
         let objects: Vec<Object> = images(serde_json::from_value(listed).unwrap()).collect();
         let prefix = image_prefix("abc");
         let object = |id: &str| Object { kind: Kind::Image, id: id.to_owned(), prefix: prefix.clone() };
-        assert_eq!(objects, [object("pt-ba7816bf/p:a"), object("pt-ba7816bf/p:b")]);
+        let pulled =
+            Object { prefix: "127.0.0.1:5000".to_owned(), ..object("127.0.0.1:5000/apps/p@sha256:4") };
+        assert_eq!(objects, [object("pt-ba7816bf/p:a"), object("pt-ba7816bf/p:b"), pulled]);
     }
 
     #[test]

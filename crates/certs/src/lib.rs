@@ -2,13 +2,13 @@
 //! thirds of its life have passed.
 //!
 //! `<dir>/ca.pem`, `<dir>/ca-key.pem`, and for each service `<dir>/<service>/{ca,certificate,key}.pem`: a service gets
-//! its own folder and nothing else.
+//! its own folder and nothing else. Beside them the key with which the api signs tokens for the registry of images.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
@@ -65,6 +65,34 @@ pub fn ensure(dir: &Path, now: OffsetDateTime, renew: bool) -> Result<Vec<Outcom
 pub fn files(dir: &Path, service: Peer) -> TlsConfig {
     let file = |name: &str| dir.join(service.name()).join(name);
     TlsConfig { ca: file("ca.pem"), certificate: file("certificate.pem"), key: file("key.pem") }
+}
+
+/// With what tokens for the registry are signed, and by what the registry knows them.
+#[derive(Debug, Clone)]
+pub struct TokenFiles {
+    /// ES256, in PEM; for the api alone.
+    pub key: PathBuf,
+    /// Signed by itself, in PEM; for both.
+    pub certificate: PathBuf,
+}
+
+/// Makes `<dir>/{key,certificate}.pem`, unless they are there. It is no certificate of the authority's: who holds one of
+/// those may sign nothing that the registry believes.
+///
+/// # Errors
+/// A file cannot be made.
+pub fn registry_token(dir: &Path, now: OffsetDateTime) -> Result<TokenFiles> {
+    private_dir(dir)?;
+    let files = TokenFiles { key: dir.join("key.pem"), certificate: dir.join("certificate.pem") };
+    if !files.key.exists() {
+        let mut params = params("PaaSTech registry tokens", now, AUTHORITY_LIFE);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let pair = KeyPair::generate()?;
+        // The key last: while it is absent there is neither.
+        put(&files.certificate, &params.self_signed(&pair)?.pem(), 0o444)?;
+        put(&files.key, &pair.serialize_pem(), 0o400)?;
+    }
+    Ok(files)
 }
 
 fn authority(dir: &Path, now: OffsetDateTime) -> Result<Issuer<'static, KeyPair>> {

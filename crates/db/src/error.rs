@@ -67,12 +67,13 @@ impl From<sqlx::Error> for DbError {
 }
 
 /// Codes that go away by themselves: SQLite busy (5, 261, 517), locked (6), I/O (10 and its kin), full (13);
-/// PostgreSQL classes 08 connection, 40 rollback, 53 resources, 55P03 lock, 57 operator.
+/// PostgreSQL classes 08 connection, 28 log-in (a password that is being changed), 40 rollback, 53 resources, 55P03 lock, 57
+/// operator.
 fn is_passing(code: Option<&str>) -> bool {
     let Some(code) = code else { return false };
     match code.parse::<u32>() {
         Ok(number) if code.len() != 5 => matches!(number & 0xff, 5 | 6 | 10 | 13),
-        _ => ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03",
+        _ => ["08", "28", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03",
     }
 }
 
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn tells_passing_trouble_from_a_defect() {
-        for code in ["5", "517", "10", "13", "08006", "40001", "53100", "55P03", "57P01"] {
+        for code in ["5", "517", "10", "13", "08006", "40001", "53100", "55P03", "57P01", "28P01"] {
             assert!(is_passing(Some(code)), "{code}");
         }
         for code in ["1", "42601", "22P02"] {

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use paastech_registry::TokenConfig;
 use paastech_runtime::{
     MetricsConfig, Neighbour, Secret, TlsConfig,
     telemetry::{LogConfig, TracingConfig},
@@ -72,6 +73,8 @@ pub struct Config {
     pub git_controller: Neighbour,
     /// Pomegranate.
     pub pomegranate: Neighbour,
+    /// The tokens that open the installation's registry of images for Pomegranate. None = there is none of its own.
+    pub registry: Option<TokenConfig>,
     /// The log.
     pub log: LogConfig,
     /// Where the separate binary serves its metrics.
@@ -108,6 +111,7 @@ impl Default for Config {
             max_connections_per_address: 512,
             git_controller: Neighbour::InProcess,
             pomegranate: Neighbour::InProcess,
+            registry: None,
             log: LogConfig::default(),
             metrics: MetricsConfig::default(),
             tracing: TracingConfig::default(),

@@ -29,6 +29,7 @@ use paastech_db::{Backend, Database, DbError};
 use paastech_proto::{
     git::git_controller_client::GitControllerClient, pomegranate::pomegranate_client::PomegranateClient,
 };
+use paastech_registry::{Action, TokenKey};
 use paastech_runtime::{Clock, Shutdown, Transport};
 use paastech_types::ProjectId;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,9 @@ pub(crate) use self::{
     submit::{Input, NewOperation, cancel, in_the_way, submit},
 };
 use crate::{secrets::Vault, store::operation};
+
+/// How long a token for one call to the registry is good.
+pub(crate) const REGISTRY_CALL: Duration = Duration::from_secs(600);
 
 /// How long things may take.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -92,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) logs: log::Logs,
     pub(crate) domain: String,
     pub(crate) dockerfile: dockerfile::DockerfilePolicy,
+    pub(crate) registry: Option<TokenKey>,
     /// The address of a project's app.
     pub(crate) app_url: Arc<dyn Fn(ProjectId) -> String + Send + Sync>,
 }
@@ -135,6 +140,14 @@ impl Engine {
     /// Until some operation has changed, or a second has passed.
     pub(crate) async fn changed(&self) {
         drop(tokio::time::timeout(Duration::from_secs(1), self.changed.notified()).await);
+    }
+
+    /// A token for these actions in the project's repository of images, good for so long; empty without a registry of
+    /// the installation's own.
+    pub(crate) fn registry_token(&self, project: ProjectId, actions: &[Action], good: Duration) -> String {
+        let now = self.clock.now_ms();
+        let until = now + i64::try_from(good.as_millis()).unwrap_or(0);
+        self.registry.as_ref().map(|key| key.issue(project, actions, (now, until))).unwrap_or_default()
     }
 
     /// Claims and runs until the drain. Operations under way are left to whoever claims them next.

@@ -15,13 +15,14 @@ use paastech_proto::{
     control::control_server::ControlServer, git::git_controller_client::GitControllerClient,
     pomegranate::pomegranate_client::PomegranateClient,
 };
+use paastech_registry::TokenKey;
 use paastech_runtime::{Clock, SecretFiles, Shutdown, Transport};
 use rustix::fs::{FlockOperation, flock};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{self, App, State},
-    auth::{limit::Limiters, password::Passwords, token::TokenKey},
+    auth::{limit::Limiters, password::Passwords, token},
     config::Config,
     control::ControlService,
     engine::{self, Engine},
@@ -81,13 +82,14 @@ impl Service {
             logs: engine::log::Logs::new(config.data_dir.join("logs"))?,
             domain: config.domain.clone(),
             dockerfile: config.builds.dockerfile,
+            registry: config.registry.clone().map(TokenKey::open).transpose()?,
             app_url: {
                 let config = config.clone();
                 Arc::new(move |project| app::app_url(&config, project))
             },
         });
         let app = App::new(State {
-            tokens: TokenKey::new(&secrets.jwt()?, secrets.instance()?).context("secrets/jwt")?,
+            tokens: token::TokenKey::new(&secrets.jwt()?, secrets.instance()?).context("secrets/jwt")?,
             passwords: Passwords::new(&config.password).map_err(anyhow::Error::msg)?,
             limiters: Limiters::new(&config.limits),
             stopping: CancellationToken::new(),

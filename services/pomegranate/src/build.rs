@@ -16,6 +16,7 @@ mod run;
 mod turns;
 
 pub(crate) use job::Job;
+pub(crate) use log::Log;
 pub(crate) use manifest::build_variables;
 pub use manifest::{Manifest, manifest_schema};
 pub(crate) use registry::{Builds, Order};

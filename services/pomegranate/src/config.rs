@@ -7,7 +7,7 @@ use std::{
 };
 
 use paastech_runtime::{
-    MetricsConfig, TlsConfig,
+    MetricsConfig, Secret, TlsConfig,
     telemetry::{LogConfig, TracingConfig},
 };
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,31 @@ pub struct Config {
     pub build: BuildConfig,
     /// The proxy that is asked what it routes.
     pub proxy: ProxyConfig,
+    /// Where built images are kept beside the engine; None = nowhere.
+    pub registry: Option<RegistryConfig>,
+}
+
+/// A registry of images. With that of the installation each call brings a token; one elsewhere has credentials for us.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryConfig {
+    /// How the engine reaches it, as images' names begin: `127.0.0.1:5000`, `registry.example.org`.
+    pub address: String,
+    /// What the repositories begin with: `<address>/<prefix>/<project>`.
+    #[serde(default = "repositories")]
+    pub prefix: String,
+    /// How we reach its HTTP API: `http://registry:5000`.
+    pub url: String,
+    /// Who we are there; empty: whoever the call's token says.
+    #[serde(default)]
+    pub username: String,
+    /// Its password.
+    #[serde(default)]
+    pub password: Secret,
+}
+
+fn repositories() -> String {
+    "apps".to_owned()
 }
 
 /// What a container gets when the call does not say.
@@ -145,6 +170,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             build: BuildConfig::default(),
             proxy: ProxyConfig::default(),
+            registry: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    iter,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,7 +21,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::error::{Error, absent_is_fine, has_status, is_absent};
+use crate::{
+    error::{Error, absent_is_fine, has_status, is_absent},
+    registry::Registry,
+};
 
 /// Seconds for the head of an answer; stopping a container answers only after its grace.
 const TIMEOUT: u64 = 180;
@@ -38,6 +42,8 @@ pub(crate) struct Engine {
     pub(crate) key: LabelKey,
     /// What the names of this installation's things begin with.
     pub(crate) prefix: String,
+    /// What keeps the images besides.
+    pub(crate) registry: Option<Registry>,
     making: Mutex<()>,
 }
 
@@ -66,7 +72,13 @@ impl Engine {
     /// Connects at the first use.
     pub(crate) fn new(socket: PathBuf, instance: String, key: LabelKey) -> Self {
         let prefix = image_prefix(&instance);
-        Self { socket, docker: OnceCell::new(), instance, key, prefix, making: Mutex::new(()) }
+        let making = Mutex::new(());
+        Self { socket, docker: OnceCell::new(), instance, key, prefix, registry: None, making }
+    }
+
+    /// The same, with a registry.
+    pub(crate) fn with_registry(self, registry: Option<Registry>) -> Self {
+        Self { registry, ..self }
     }
 
     /// The engine's Unix socket.
@@ -105,6 +117,19 @@ impl Engine {
     /// What the references of a project's images begin with.
     pub(crate) fn repository(&self, project: ProjectId) -> String {
         format!("{}/{project}", self.prefix)
+    }
+
+    /// What the references of all our images begin with, here and in the registry.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &str> {
+        iter::once(self.prefix.as_str()).chain(self.registry.as_ref().map(Registry::root))
+    }
+
+    /// Whose image a reference names; `None` when it is none of ours.
+    pub(crate) fn owner(&self, reference: &str) -> Option<ProjectId> {
+        let rest = self
+            .roots()
+            .find_map(|root| reference.strip_prefix(root).and_then(|rest| rest.strip_prefix('/')))?;
+        rest.split([':', '@']).next()?.parse().ok()
     }
 
     /// Makes the bridge that builds are on, and says its name.
@@ -216,6 +241,28 @@ impl Engine {
             Ok(found) => Ok(Some(found)),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// An image of the project's, pulled unless it is here; `None` when there is none of that reference.
+    pub(crate) async fn ensure_image(
+        &self,
+        project: ProjectId,
+        reference: &str,
+        token: &str,
+    ) -> Result<Option<ImageInspect>, Error> {
+        let begins_as_ours = self.roots().any(|root| reference.starts_with(&format!("{root}/")));
+        if begins_as_ours && self.owner(reference) != Some(project) {
+            return Ok(None);
+        }
+        if let Some(found) = self.image(reference).await? {
+            return Ok(Some(found));
+        }
+        match &self.registry {
+            Some(registry) if begins_as_ours && registry.pull(self, project, reference, token).await? => {
+                self.image(reference).await
+            }
+            _ => Ok(None),
         }
     }
 

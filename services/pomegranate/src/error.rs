@@ -44,6 +44,11 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// The registry does not answer.
+    pub(crate) fn away() -> Self {
+        Self::NotYet("the registry does not answer".to_owned())
+    }
+
     /// What it means to the caller.
     pub(crate) fn kind(&self) -> Kind {
         match self {

@@ -13,6 +13,7 @@ mod lines;
 mod logs;
 mod metrics;
 mod proxy;
+mod registry;
 mod release;
 mod request;
 mod service;
@@ -32,10 +33,12 @@ use paastech_proto::pomegranate::pomegranate_server::PomegranateServer;
 use paastech_runtime::Clock;
 
 pub use build::{Manifest, manifest_schema};
-pub use config::{BuildConfig, BuildpackConfig, Config, LimitsConfig, ProxyConfig, ProxyKind};
+pub use config::{BuildConfig, BuildpackConfig, Config, LimitsConfig, ProxyConfig, ProxyKind, RegistryConfig};
 pub use service::Handler;
 
-use crate::{build::Builds, engine::Engine, fence::Fences, metrics::METRICS, source::Sources};
+use crate::{
+    build::Builds, engine::Engine, fence::Fences, metrics::METRICS, registry::Registry, source::Sources,
+};
 
 /// A built Pomegranate.
 #[derive(Clone)]
@@ -76,7 +79,9 @@ pub async fn build(config: Config, key: LabelKey) -> anyhow::Result<Service> {
     let fences = Fences::open(config.state_dir.join("fences")).with_context(state)?;
     let sources =
         Sources::open(config.state_dir.join("sources"), config.build.source_bytes).with_context(state)?;
-    let engine = Arc::new(Engine::new(config.socket.clone(), config.instance.clone(), key));
+    let registry = config.registry.clone().map(Registry::new).transpose().context("registry")?;
+    let engine = Engine::new(config.socket.clone(), config.instance.clone(), key).with_registry(registry);
+    let engine = Arc::new(engine);
     if let Err(error) = volume::sweep(&engine).await {
         tracing::warn!(%error, "the engine does not answer yet");
     }

@@ -20,7 +20,7 @@ impl Metrics {
     fn new() -> Self {
         let waiting = "Builds that wait for their turn";
         let duration = "Time of a build from its turn to its end";
-        let outcomes = ["succeeded", "failed", "timed_out", "cancelled", "internal", "interrupted"];
+        let outcomes = ["succeeded", "failed", "timed_out", "cancelled", "unavailable", "internal", "interrupted"];
         Self {
             builds_waiting: single("builds_waiting", waiting, Gauge::default()),
             builds_running: single("builds_running", "Builds that have their turn", Gauge::default()),
@@ -39,6 +39,7 @@ pub(crate) fn count_build(result: Option<&BuildResult>) {
         Some(BuildOutcome::Failed) => "failed",
         Some(BuildOutcome::TimedOut) => "timed_out",
         Some(BuildOutcome::Cancelled) => "cancelled",
+        Some(BuildOutcome::Unavailable) => "unavailable",
         Some(BuildOutcome::Internal | BuildOutcome::Unspecified) => "internal",
     };
     METRICS.builds.with([outcome]).inc();

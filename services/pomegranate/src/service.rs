@@ -23,6 +23,7 @@ use crate::{
     error::Error,
     fence::{Fences, Scope},
     logs,
+    registry::Registry,
     release::{
         await_ready::{self, Readiness},
         drain, gate, remove,
@@ -127,6 +128,7 @@ impl State {
             env,
             timeout: Duration::from_secs(seconds.into()),
             no_cache: request.no_cache,
+            registry_token: request.registry_token,
         });
         Ok(())
     }
@@ -231,7 +233,12 @@ impl State {
             job.over().await;
         }
         remove::project(&self.engine, scope.project, self.config.grace_seconds).await?;
-        Ok(self.sources.remove_project(scope.project)?)
+        self.sources.remove_project(scope.project)?;
+        if let Some(registry) = &self.engine.registry {
+            let _held = registry.hold().await;
+            registry.prune(scope.project, &[], &request.registry_token).await?;
+        }
+        Ok(())
     }
 
     async fn clear_cache(&self, request: proto::ClearCacheRequest) -> Result<(), Error> {
@@ -246,15 +253,33 @@ impl State {
         Ok(proto::ListBuildersResponse { builders, allowed: config.builders.clone() })
     }
 
-    async fn delete_image(&self, request: proto::DeleteImageRequest) -> Result<(), Error> {
+    async fn ensure_image(&self, request: proto::EnsureImageRequest) -> Result<(), Error> {
+        let project = request::project(&request.project_id)?;
+        let token = &request.registry_token;
+        let found = self.engine.ensure_image(project, &request.image_reference, token).await?;
+        found.map(drop).ok_or(Error::NotFound("image"))
+    }
+
+    async fn prune_images(&self, request: proto::PruneImagesRequest) -> Result<(), Error> {
         let scope = request::scope(request.scope)?;
         let _turn = self.fences.enter(scope).await?;
-        let reference = request.image_reference;
+        let registry = self.engine.registry.as_ref();
+        let _held = future::OptionFuture::from(registry.map(Registry::hold)).await;
         let images = remove::images(&self.engine, Some(scope.project)).await?;
-        if images.iter().any(|image| image.reference == reference) {
-            remove::remove_image(&self.engine, &reference).await?;
+        // Whoever has built one of these since the caller looked has a higher fence.
+        self.fences.check(scope)?;
+        remove::prune_images(&self.engine, &images, &request.keep).await?;
+        match registry {
+            Some(registry) => registry.prune(scope.project, &request.keep, &request.registry_token).await,
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    async fn collect_registry(&self) -> Result<(), Error> {
+        match &self.engine.registry {
+            Some(registry) => registry.collect(&self.engine).await,
+            None => Ok(()),
+        }
     }
 
     async fn logs(
@@ -406,12 +431,28 @@ impl Pomegranate for Handler {
         Ok(Response::new(self.0.list_builders().await?))
     }
 
-    async fn delete_image(
+    async fn ensure_image(
         &self,
-        request: Request<proto::DeleteImageRequest>,
-    ) -> Answer<proto::DeleteImageResponse> {
-        self.0.delete_image(request.into_inner()).await?;
-        Ok(Response::new(proto::DeleteImageResponse {}))
+        request: Request<proto::EnsureImageRequest>,
+    ) -> Answer<proto::EnsureImageResponse> {
+        self.0.ensure_image(request.into_inner()).await?;
+        Ok(Response::new(proto::EnsureImageResponse {}))
+    }
+
+    async fn prune_images(
+        &self,
+        request: Request<proto::PruneImagesRequest>,
+    ) -> Answer<proto::PruneImagesResponse> {
+        self.0.prune_images(request.into_inner()).await?;
+        Ok(Response::new(proto::PruneImagesResponse {}))
+    }
+
+    async fn collect_registry(
+        &self,
+        _: Request<proto::CollectRegistryRequest>,
+    ) -> Answer<proto::CollectRegistryResponse> {
+        self.0.collect_registry().await?;
+        Ok(Response::new(proto::CollectRegistryResponse {}))
     }
 
     async fn status(&self, request: Request<proto::StatusRequest>) -> Answer<proto::StatusResponse> {

@@ -31,6 +31,8 @@ pub(crate) struct Ports {
     pub(crate) api: SocketAddr,
     pub(crate) ssh: SocketAddr,
     pub(crate) edge: SocketAddr,
+    /// Of the images, under docker-compose.
+    pub(crate) registry: SocketAddr,
     edge_internal: SocketAddr,
     control: SocketAddr,
     git_controller: SocketAddr,
@@ -49,18 +51,19 @@ const PROGRAMS: [&str; 6] = [
 ];
 
 impl Ports {
-    /// Those of an installation: five free ones in a row, of which the proxy behind a proxy takes the last two.
+    /// Those of an installation: six free ones in a row; the proxy behind a proxy has the two after the api's.
     pub(crate) fn in_a_row() -> Result<Self> {
         let port = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let is_free = |first: &u16| (*first..*first + 5).all(|at| TcpListener::bind(port(at)).is_ok());
-        let mut rows = iter::repeat_with(|| ROW.fetch_add(5, Ordering::Relaxed)).take_while(|at| *at < 30000);
-        let first = rows.find(is_free).context("no five ports in a row are free")?;
+        let is_free = |first: &u16| (*first..*first + 6).all(|at| TcpListener::bind(port(at)).is_ok());
+        let mut rows = iter::repeat_with(|| ROW.fetch_add(6, Ordering::Relaxed)).take_while(|at| *at < 30000);
+        let first = rows.find(is_free).context("no six ports in a row are free")?;
         let at = |more| port(first + more);
         let none = port(0);
         Ok(Self {
             edge: at(0),
             ssh: at(1),
             api: at(2),
+            registry: at(5),
             edge_internal: none,
             control: none,
             git_controller: none,
@@ -86,6 +89,7 @@ impl Ports {
             control: at(4)?,
             git_controller: at(5)?,
             pomegranate: at(6)?,
+            registry: SocketAddr::from(([127, 0, 0, 1], 0)),
             metrics,
         })
     }

@@ -161,17 +161,10 @@ impl Engine {
         Ok(self.docker.start_container(&id, None).await?)
     }
 
-    /// A volume whose files are in this folder.
-    pub(crate) async fn bound_volume(&self, name: &str, folder: &Path) -> Result<()> {
-        let options = [("type", "none"), ("o", "bind"), ("device", &*folder.to_string_lossy())];
-        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let request = VolumeCreateRequest {
-            name: Some(name.to_owned()),
-            driver_opts: Some(options.into()),
-            ..VolumeCreateRequest::default()
-        };
-        self.docker.create_volume(request).await?;
-        Ok(())
+    /// Makes a volume; where its files are on this host.
+    pub(crate) async fn make_volume(&self, name: &str) -> Result<PathBuf> {
+        let request = VolumeCreateRequest { name: Some(name.to_owned()), ..VolumeCreateRequest::default() };
+        Ok(self.docker.create_volume(request).await?.mountpoint.into())
     }
 
     /// Where a volume's files are on this host.

@@ -48,9 +48,12 @@ impl Installation {
         let network = format!("10.187.{}", self.network);
         let mut xtask = self.installer(&tag())?;
         xtask.args(["--tier", "test", "--name", &self.name, "--network", &network]);
-        for (flag, address) in
-            [("--http-port", ports.edge), ("--ssh-port", ports.ssh), ("--api-port", ports.api)]
-        {
+        for (flag, address) in [
+            ("--http-port", ports.edge),
+            ("--ssh-port", ports.ssh),
+            ("--api-port", ports.api),
+            ("--registry-port", ports.registry),
+        ] {
             xtask.args([flag, &address.port().to_string()]);
         }
         if self.shape == Shape::Traefik {
@@ -131,12 +134,17 @@ impl Installation {
 
     /// Takes it down and up again.
     pub(crate) async fn cycle(&self) -> Result<()> {
-        for words in [&["down"][..], &["up", "--detach"]] {
-            let mut compose = self.compose();
-            compose.args(words);
-            run(compose).await?;
-        }
-        Ok(())
+        self.down().await?;
+        let mut up = self.compose();
+        up.args(["up", "--detach"]);
+        run(up).await
+    }
+
+    /// Takes it down.
+    pub(crate) async fn down(&self) -> Result<()> {
+        let mut down = self.compose();
+        down.arg("down");
+        run(down).await
     }
 
     /// The last lines of every service's log, or all of them.

@@ -184,16 +184,13 @@ impl Platform {
         firewall: Option<Firewall>,
     ) -> Result<Self> {
         let ports = Ports::in_a_row()?;
-        let disk = dir.path().join("database");
+        let installation = Installation::new(shape, dir.path());
+        let mut mounted = None;
         if setup.disk_mib > 0 {
-            fs::create_dir(&disk)?;
+            let disk = engine.make_volume(&format!("{}_postgres", installation.name)).await?;
             mount(dir.path(), &disk, setup.disk_mib).await?;
             chown(&disk, Some(POSTGRES), Some(POSTGRES))?;
-        }
-        let mounted = (setup.disk_mib > 0).then_some(disk);
-        let installation = Installation::new(shape, dir.path());
-        if let Some(disk) = &mounted {
-            engine.bound_volume(&format!("{}_postgres", installation.name), disk).await?;
+            mounted = Some(disk);
         }
         installation.install(setup, &ports).await?;
         let volume = async |name: &str| engine.volume(&format!("{}_{name}", installation.name)).await;
@@ -483,7 +480,7 @@ impl Platform {
                     failures.extend(process.stop().await.err());
                 }
             }
-            Programs::Installation(installation, _) => failures.extend(installation.uninstall().await.err()),
+            Programs::Installation(installation, _) => failures.extend(installation.down().await.err()),
         }
         failures.extend(self.processes_left().await.err());
         failures.extend(self.engine.clean().await.err());
@@ -495,6 +492,9 @@ impl Platform {
         }
         if let Some(disk) = &self.mounted {
             failures.extend(unmount(self.dir.path(), disk).await.err());
+        }
+        if let Programs::Installation(installation, _) = &self.programs {
+            failures.extend(installation.uninstall().await.err());
         }
         failures.extend(self.dir.close().err().map(Into::into));
         let failures: Vec<String> = failures.iter().map(|error| format!("{error:#}")).collect();

@@ -13,8 +13,9 @@ use crate::{
 };
 
 const DOCKERFILE: &str = "deploy/compose/images.Dockerfile";
-const POSTGRES: &str = "deploy/compose/postgres.Dockerfile";
 const TRAEFIK: &str = "deploy/compose/traefik.Dockerfile";
+/// What is Debian's as it is, each in a Dockerfile of its name.
+const PACKAGED: [&str; 2] = ["postgres", "registry"];
 /// What the images' names begin with.
 pub(crate) const REPOSITORY: &str = "paastech";
 /// The targets of the Dockerfile.
@@ -34,10 +35,12 @@ pub(super) const PACKAGES: [&str; 7] = [
 pub(super) async fn ensure(engine: &Engine, binaries: &Path, tag: &str) -> Result<()> {
     let base = images::id(engine, base_image::IMAGE).await?;
     let base = (base_image::IMAGE, base.as_str());
-    let mut postgres = Context::new(POSTGRES)?;
-    postgres.apt()?;
-    let image = format!("{REPOSITORY}/postgres:{tag}");
-    images::make(engine, "", &image, postgres, base, BTreeMap::new()).await?;
+    for name in PACKAGED {
+        let mut context = Context::new(&format!("deploy/compose/{name}.Dockerfile"))?;
+        context.apt()?;
+        let image = format!("{REPOSITORY}/{name}:{tag}");
+        images::make(engine, "", &image, context, base, BTreeMap::new()).await?;
+    }
     for target in TARGETS {
         // The engine builds the targets before this one too: their programs are empty.
         let mut context = Context::new(DOCKERFILE)?;
@@ -67,7 +70,7 @@ pub(super) async fn traefik(engine: &Engine, program: &Path, tag: &str) -> Resul
 
 /// Removes those of this tag.
 pub(crate) async fn remove(engine: &Engine, tag: &str) -> Result<()> {
-    for target in TARGETS.into_iter().chain(["postgres", "traefik"]) {
+    for target in TARGETS.into_iter().chain(PACKAGED).chain(["traefik"]) {
         engine.call(Method::DELETE, &format!("/images/{REPOSITORY}/{target}:{tag}"), client::empty()).await?;
     }
     Ok(())

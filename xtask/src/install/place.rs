@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 
 use super::{
     images,
-    settings::{Proxy, Settings},
+    settings::{Proxy, REGISTRY, Settings},
 };
 use crate::{engine::Engine, paths, random};
 
@@ -34,6 +34,9 @@ pub(super) fn write(settings: &Settings, engine: &Engine, tag: &str) -> Result<S
     for outcome in paastech_certs::ensure(&dir.join("certs"), OffsetDateTime::now_utc(), false)? {
         own_all(&dir.join("certs").join(outcome.service.name()))?;
     }
+    let of_registry = dir.join("certs/registry-token");
+    paastech_certs::registry_token(&of_registry, OffsetDateTime::now_utc())?;
+    own_all(&of_registry)?;
     own_all(&dir.join("secrets/api"))?;
     own(&dir.join("secrets/label-hmac"))?;
     for (name, mode) in [("gate", 0o755), ("acme", 0o700), ("dns", 0o700), ("traefik", 0o755)] {
@@ -99,6 +102,7 @@ fn env(settings: &Settings, engine: &Engine, tag: &str, instance: &str) -> Resul
         ("PAASTECH_SSH_HOST", settings.ssh_host().to_owned()),
         ("PAASTECH_SSH_PORT", settings.ssh_port().to_string()),
         ("PAASTECH_API_PORT", settings.api().port().to_string()),
+        (REGISTRY, settings.registry().port().to_string()),
         ("PAASTECH_API_URL", settings.api_url()),
         ("PAASTECH_APP_PORT", settings.outside().1.to_string()),
         ("PAASTECH_ACME_EMAIL", settings.acme_email().to_owned()),
@@ -163,6 +167,13 @@ pub(super) fn instance(dir: &Path) -> Result<String> {
     let text =
         fs::read_to_string(&path).with_context(|| format!("nothing is installed in {}", dir.display()))?;
     Ok(text.trim().to_owned())
+}
+
+/// The address of the registry of the installation in this folder.
+pub(super) fn registry(dir: &Path) -> Result<String> {
+    let text = fs::read_to_string(dir.join(".env"))?;
+    let port = text.lines().find_map(|line| line.strip_prefix(REGISTRY)?.strip_prefix('='));
+    Ok(format!("127.0.0.1:{}", port.unwrap_or_default()))
 }
 
 fn own(path: &Path) -> Result<()> {

@@ -16,6 +16,9 @@ pub(super) const DIR: &str = "/srv/paastech";
 const STAGING_CA: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
 const PRODUCTION_CA: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
+/// The variable of the registry's port.
+pub(super) const REGISTRY: &str = "PAASTECH_REGISTRY_PORT";
+
 /// What an operator decides; what is absent is as it was, or as it is by default.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Settings {
@@ -55,6 +58,9 @@ pub(super) struct Settings {
     /// Where the API is served on loopback [default: 7080]
     #[arg(long, value_name = "PORT")]
     api_port: Option<u16>,
+    /// Where the host's engine finds the registry of built images, on loopback [default: 5000]
+    #[arg(long, value_name = "PORT")]
+    registry_port: Option<u16>,
     /// What docker-compose calls the installation [default: paastech]
     #[arg(long, value_parser = name)]
     name: Option<String>,
@@ -127,6 +133,7 @@ impl Settings {
         told.fill(&mut self.https_port, "PAASTECH_HTTPS_PORT", port)?;
         told.fill(&mut self.ssh_port, "PAASTECH_SSH_PORT", port)?;
         told.fill(&mut self.api_port, "PAASTECH_API_PORT", port)?;
+        told.fill(&mut self.registry_port, REGISTRY, port)?;
         told.fill(&mut self.name, "COMPOSE_PROJECT_NAME", name)?;
         told.fill(&mut self.network, "PAASTECH_NETWORK", network)?;
         Ok(self)
@@ -227,6 +234,11 @@ impl Settings {
         self.ssh_port.unwrap_or(2222)
     }
 
+    /// The address of the registry, as the host's engine has it.
+    pub(super) fn registry(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.registry_port.unwrap_or(5000)).into()
+    }
+
     /// Our own edge, when Traefik is before it: one loopback port for requests, the next for questions.
     pub(super) fn inner_edge(&self) -> [SocketAddr; 2] {
         let after = |more: u16| (Ipv4Addr::LOCALHOST, self.api().port().saturating_add(more)).into();
@@ -272,6 +284,7 @@ impl Settings {
             ("--http-port", (self.listen(), self.http_port()).into()),
             ("--ssh-port", (self.listen(), self.ssh_port()).into()),
             ("--api-port", self.api()),
+            ("--registry-port", self.registry()),
         ];
         if self.has_tls() {
             ports.push(("--https-port", (self.listen(), self.https_port()).into()));
@@ -359,6 +372,7 @@ mod tests {
             https_port: None,
             ssh_port: Some(ports.ssh().port()),
             api_port: Some(ports.api().port()),
+            registry_port: None,
             name: None,
             network: None,
         }

@@ -7,21 +7,24 @@ use std::{
 };
 
 use paastech_proto::pomegranate::{
-    BuildOutcome, CancelBuildRequest, FollowBuildRequest, Image, ListRequest, SourceBuild, StartBuildRequest,
-    follow_build_response::Event,
+    BuildOutcome, CancelBuildRequest, EnsureImageRequest, FollowBuildRequest, Image, SourceBuild,
+    StartBuildRequest, follow_build_response::Event,
 };
+use paastech_registry::Action;
 use paastech_types::{ImageRowId, PushId};
 use serde_json::json;
 
 use super::{
-    dockerfile, inputs,
-    step::{Context, Next, Stop, fail, is_absent},
+    REGISTRY_CALL, dockerfile, inputs,
+    step::{Context, Next, Stop, fail, is_absent, within},
     submit::Input,
 };
 use crate::store::image;
 
 /// A pusher that has been away this long has gone.
 const ABANDONED: Duration = Duration::from_secs(30);
+/// A pull, which goes on when nobody waits for it any longer.
+const ENSURE_SECONDS: u32 = 120;
 
 /// Which pushes have somebody waiting. In memory: after a restart each has [`ABANDONED`] to come back.
 #[derive(Clone, Default)]
@@ -96,7 +99,7 @@ pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
             let known = image::find(&mut tx, context.project, &key).await?;
             drop(tx);
             if let Some(known) = known
-                && is_held(context, &known.reference).await?
+                && is_held(context, &known.reference).await.unwrap_or(false)
             {
                 context.say("Nothing has changed since this was built: using that image.").await?;
                 return Ok(Next::Done);
@@ -121,10 +124,18 @@ pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
     }
 }
 
-/// Whether Pomegranate still has the image: it may have been removed by hand.
-async fn is_held(context: &Context<'_>, reference: &str) -> Result<bool, Stop> {
-    let held = context.engine.pomegranate.clone().list(ListRequest {}).await?.into_inner().images;
-    Ok(held.iter().any(|image| image.reference == reference))
+/// Whether Pomegranate still has the image, or has it again from the registry.
+pub(crate) async fn is_held(context: &Context<'_>, reference: &str) -> Result<bool, Stop> {
+    let request = EnsureImageRequest {
+        project_id: context.project.to_string(),
+        image_reference: reference.to_owned(),
+        registry_token: context.engine.registry_token(context.project, &[Action::Pull], REGISTRY_CALL),
+    };
+    match context.engine.pomegranate.clone().ensure_image(within(ENSURE_SECONDS, request)).await {
+        Ok(_) => Ok(true),
+        Err(status) if is_absent(&status) => Ok(false),
+        Err(status) => Err(status.into()),
+    }
 }
 
 pub(crate) async fn undo(context: &mut Context<'_>) -> Result<(), Stop> {
@@ -154,6 +165,13 @@ async fn source(context: &Context<'_>) -> Result<SourceBuild, Stop> {
     })
 }
 
+/// The push comes last, and the operation's deadline is the last moment at which somebody waits for it.
+fn push_token(context: &Context<'_>) -> String {
+    let left = context.row.deadline_at - context.engine.clock.now_ms();
+    let good = Duration::from_millis(u64::try_from(left).unwrap_or(0)) + REGISTRY_CALL;
+    context.engine.registry_token(context.project, &[Action::Pull, Action::Push], good)
+}
+
 /// Why a build did not start.
 pub(crate) enum Start {
     NoSource,
@@ -171,6 +189,7 @@ pub(crate) async fn start(context: &mut Context<'_>) -> Result<(), Start> {
         source: Some(source),
         timeout_seconds: context.engine.config.build_timeout_seconds,
         no_cache: false,
+        registry_token: push_token(context),
     };
     match context.engine.pomegranate.clone().start_build(request).await {
         Ok(_) => Ok(()),
@@ -220,6 +239,7 @@ pub(crate) async fn follow(
                     (BuildOutcome::Succeeded, Some(image)) => Ok(Some(image)),
                     (BuildOutcome::Internal, _) => Err(Stop::Defect(result.message)),
                     (BuildOutcome::TimedOut, _) => Err(fail("build_timed_out", result.message)),
+                    (BuildOutcome::Unavailable, _) => Err(fail("registry_unavailable", result.message)),
                     (BuildOutcome::Cancelled, _) => Err(fail("cancelled", result.message)),
                     _ => Err(fail("build_failed", result.message)),
                 };

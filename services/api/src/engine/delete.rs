@@ -3,7 +3,12 @@
 use paastech_db::DbError;
 use paastech_proto::{git::DeleteRepositoryRequest, pomegranate::RemoveProjectRequest};
 
-use super::step::{Context, Next, Stop, fail, within};
+use paastech_registry::Action;
+
+use super::{
+    REGISTRY_CALL,
+    step::{Context, Next, Stop, fail, within},
+};
 use crate::store::{
     desired,
     operation::{self, Kinds},
@@ -14,7 +19,9 @@ pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
     match context.row.step.as_str() {
         "containers" => {
             await_builds(context).await?;
-            let request = RemoveProjectRequest { scope: context.scope().await? };
+            let actions = [Action::Pull, Action::Delete];
+            let registry_token = context.engine.registry_token(context.project, &actions, REGISTRY_CALL);
+            let request = RemoveProjectRequest { scope: context.scope().await?, registry_token };
             context.engine.pomegranate.clone().remove_project(within(120, request)).await?;
             Ok(Next::Go("repository"))
         }

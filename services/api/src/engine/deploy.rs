@@ -64,7 +64,11 @@ async fn resolve(context: &mut Context<'_>) -> Result<Next, Stop> {
     let key = inputs::key(context, &tree).await?;
     let mut tx = context.engine.db.read().await?;
     let built = image::find(&mut tx, context.project, &key).await?;
-    Ok(Next::Go(if built.is_some() { "release" } else { "source" }))
+    drop(tx);
+    match built {
+        Some(built) if build::is_held(context, &built.reference).await? => Ok(Next::Go("release")),
+        _ => Ok(Next::Go("source")),
+    }
 }
 
 /// Pipes the commit's tree from the git-controller to Pomegranate.

@@ -1,15 +1,16 @@
-//! What is done each night: repositories are maintained, and images that nobody will deploy again are removed.
+//! What is done each night: repositories are maintained, images that nobody will deploy again are removed, and what the
+//! registry keeps for no image is freed.
 
 use std::time::Duration;
 
 use paastech_proto::{
     git::{MaintainRequest, Scope},
-    pomegranate::{self, DeleteImageRequest},
+    pomegranate::{self, CollectRegistryRequest, PruneImagesRequest},
 };
+use paastech_registry::Action;
 use paastech_runtime::Shutdown;
-use tonic::Code;
 
-use super::{Engine, step::within};
+use super::{Engine, REGISTRY_CALL, step::within};
 use crate::{
     error::Error,
     store::{desired, image, operation},
@@ -20,8 +21,10 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const FIRST: Duration = Duration::from_secs(3600);
 /// One repository.
 const MAINTAIN_SECONDS: u32 = 1800;
-/// One image.
-const DELETE_SECONDS: u32 = 120;
+/// One project's images.
+const PRUNE_SECONDS: u32 = 600;
+/// The whole registry.
+const COLLECT_SECONDS: u32 = 3600;
 
 /// Runs until the drain.
 pub(crate) async fn run(engine: Engine, shutdown: Shutdown) -> anyhow::Result<()> {
@@ -51,13 +54,17 @@ pub(crate) async fn pass(engine: &Engine) -> Result<(), Error> {
         if let Err(status) = engine.git.clone().maintain(request).await {
             tracing::warn!(project.id, error = status.message(), "a repository was not maintained");
         }
-        remove_images(engine, &project).await?;
+        prune_images(engine, &project).await?;
+    }
+    let request = within(COLLECT_SECONDS, CollectRegistryRequest {});
+    if let Err(status) = engine.pomegranate.clone().collect_registry(request).await {
+        tracing::warn!(error = status.message(), "the registry's garbage was not collected");
     }
     Ok(())
 }
 
 /// Leaves a project alone that something is done to: what that needs is not known yet.
-async fn remove_images(engine: &Engine, project: &desired::Row) -> Result<(), Error> {
+async fn prune_images(engine: &Engine, project: &desired::Row) -> Result<(), Error> {
     let (id, keep) = (project.id()?, i64::from(engine.config.keep_releases));
     let made_before = engine.clock.now_ms() - i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX);
     let mut tx = engine.db.begin().await?;
@@ -68,18 +75,15 @@ async fn remove_images(engine: &Engine, project: &desired::Row) -> Result<(), Er
     if busy > 0 {
         return Ok(());
     }
-    let spare = image::take_spare(&mut tx, id, keep, made_before).await?;
+    let kept = image::list_kept(&mut tx, id, keep, made_before).await?;
     tx.commit().await.map_err(paastech_db::DbError::from)?;
-    for image_reference in spare {
-        let scope = Some(pomegranate::Scope { project_id: project.id.clone(), fence: held.fence });
-        let request = within(DELETE_SECONDS, DeleteImageRequest { scope, image_reference });
-        match engine.pomegranate.clone().delete_image(request).await {
-            Ok(_) => {}
-            Err(status) if status.code() == Code::NotFound => {}
-            Err(status) => {
-                tracing::warn!(project.id, error = status.message(), "an image was not removed");
-            }
-        }
+    let request = PruneImagesRequest {
+        scope: Some(pomegranate::Scope { project_id: project.id.clone(), fence: held.fence }),
+        keep: kept,
+        registry_token: engine.registry_token(id, &[Action::Pull, Action::Delete], REGISTRY_CALL),
+    };
+    if let Err(status) = engine.pomegranate.clone().prune_images(within(PRUNE_SECONDS, request)).await {
+        tracing::warn!(project.id, error = status.message(), "images were not removed");
     }
     Ok(())
 }

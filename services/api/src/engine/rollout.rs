@@ -5,9 +5,10 @@ use paastech_proto::pomegranate::{
     AwaitReleaseRequest, ConfirmReleaseRequest, LogLine, OpenGateRequest, RemoveReleaseRequest,
     StartReleaseRequest, StatusRequest, Variable,
 };
+use paastech_registry::Action;
 
 use super::{
-    run,
+    REGISTRY_CALL, run,
     step::{Context, Next, Stop, fail, is_absent, within},
     submit::Input,
 };
@@ -53,6 +54,7 @@ pub(crate) async fn start(context: &mut Context<'_>) -> Result<Next, Stop> {
         replicas: 1,
         limits: None,
         hosts: vec![format!("{}.user-app.{}", context.project, engine.domain)],
+        registry_token: engine.registry_token(context.project, &[Action::Pull], REGISTRY_CALL),
     };
     match engine.pomegranate.clone().start_release(within(60, request)).await {
         Ok(_) => Ok(Next::Go("ready")),

@@ -4,15 +4,18 @@
 mod database;
 mod neighbours;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use paastech_db::{Database, Tx};
 use paastech_proto::{
     git::{git_controller_client::GitControllerClient, git_controller_server},
     pomegranate::{pomegranate_client::PomegranateClient, pomegranate_server},
 };
+use paastech_registry::TokenKey;
 use paastech_runtime::{Clock, Shutdown, secrets::SecretFiles, transport};
 use paastech_types::{AccountId, ProjectId};
+use time::OffsetDateTime;
 
 use self::neighbours::{Neighbours, container};
 use super::{
@@ -30,6 +33,12 @@ struct Bench {
     shutdown: Shutdown,
     database: database::Database,
     dir: tempfile::TempDir,
+}
+
+fn registry_key(dir: &Path) -> TokenKey {
+    let files = paastech_certs::registry_token(&dir.join("registry-token"), OffsetDateTime::now_utc());
+    let files = files.expect("a key");
+    paastech_registry::testing::token_key(&files.key, files.certificate)
 }
 
 impl Bench {
@@ -59,6 +68,7 @@ impl Bench {
             logs: Logs::new(dir.path().join("logs")).expect("logs"),
             domain: "localhost".to_owned(),
             dockerfile: DockerfilePolicy::All,
+            registry: Some(registry_key(dir.path())),
             app_url: Arc::new(|project| format!("http://{project}.user-app.localhost")),
         };
         Self { engine: Engine::new(parts), neighbours, project, shutdown: Shutdown::new(), database, dir }
@@ -707,17 +717,66 @@ async fn at_night_repositories_are_maintained_and_images_go_that_nothing_needs()
     let first = release::find_by_seq(&mut bench.tx().await, bench.project, 1).await.expect("read");
     let back = Input::DeployRelease { release: first.expect("v1").id, keep_configuration: false };
     bench.ended(&bench.submit(back).await).await;
-    let deleted = || bench.neighbours.deleted_images.lock().expect("deleted_images").clone();
+    let kept = || bench.neighbours.kept_images.lock().expect("kept_images").last().cloned().expect("asked");
     super::nightly::pass(&bench.engine).await.expect("done");
     assert_eq!(bench.neighbours.count("maintain"), 1);
-    assert!(deleted().is_empty(), "what was built today may still be on its way");
+    assert_eq!(bench.neighbours.count("collect_registry"), 1);
+    assert_eq!(kept().len(), 7, "what was built today may still be on its way");
     bench.engine.clock.advance_ms(2 * 24 * 3_600_000);
     super::nightly::pass(&bench.engine).await.expect("done");
-    // v8 is v1's image and active; with v4 to v8 that leaves v2's and v3's.
-    let mut gone = deleted();
-    gone.sort();
-    assert_eq!(gone, ["pt-2", "pt-3"]);
+    // v8 is v1's image and active; with v4 to v8 that leaves v2's and v3's to be removed.
+    assert_eq!(kept(), ["pt-1", "pt-4", "pt-5", "pt-6", "pt-7"]);
+    bench.end().await;
+}
+
+/// The project's repository, the actions, and seconds of life.
+fn read_token(token: &str) -> (String, Vec<String>, i64) {
+    let claims = token.split('.').nth(1).expect("three parts");
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).expect("base64");
+    let claims: serde_json::Value = serde_json::from_slice(&claims).expect("JSON");
+    let access = &claims["access"][0];
+    let actions = access["actions"].as_array().expect("actions");
+    let actions = actions.iter().map(|action| action.as_str().expect("text").to_owned()).collect();
+    let life = claims["exp"].as_i64().expect("a time") - claims["iat"].as_i64().expect("a time");
+    (access["name"].as_str().expect("a name").to_owned(), actions, life)
+}
+
+#[tokio::test]
+async fn each_call_brings_a_token_for_its_project_and_for_no_more_than_it_does() {
+    let bench = Bench::new().await;
+    bench.start();
+    bench.ended(&bench.deploy("a").await).await;
+    bench.ended(&bench.deploy("a").await).await;
     super::nightly::pass(&bench.engine).await.expect("done");
-    assert_eq!(deleted().len(), 2, "once");
+    bench.ended(&bench.submit(Input::Delete).await).await;
+    let tokens = bench.neighbours.tokens.lock().expect("tokens").clone();
+    let deadline = i64::from(bench.engine.config.operation_deadline_seconds);
+    for (call, actions, life) in [
+        ("start_build", &["pull", "push"][..], deadline + 600),
+        ("start_release", &["pull"], 600),
+        ("ensure_image", &["pull"], 600),
+        ("prune_images", &["pull", "delete"], 600),
+        ("remove_project", &["pull", "delete"], 600),
+    ] {
+        let brought = tokens.iter().filter(|(by, _)| *by == call).map(|(_, token)| read_token(token));
+        let brought: Vec<_> = brought.collect();
+        assert!(!brought.is_empty(), "{call}");
+        for (repository, allowed, good) in brought {
+            assert_eq!(repository, format!("apps/{}", bench.project), "{call}");
+            assert_eq!(allowed, actions, "{call}");
+            assert!(good <= life, "{call}: {good} s");
+        }
+    }
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_build_without_the_registry_is_nobodys_fault_and_says_so() {
+    let bench = Bench::new().await;
+    *bench.neighbours.build_fails.lock().expect("build_fails") = true;
+    *bench.neighbours.registry_down.lock().expect("registry_down") = true;
+    bench.start();
+    let ended = bench.ended(&bench.deploy("a").await).await;
+    assert_eq!(ended.error_code.as_deref(), Some("registry_unavailable"));
     bench.end().await;
 }

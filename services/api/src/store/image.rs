@@ -94,20 +94,19 @@ pub(crate) async fn get(tx: &mut Tx, project: ProjectId, id: &str) -> Result<Opt
     Ok(row.bind(project.to_string()).bind(id).fetch_optional(&mut **tx).await?)
 }
 
-/// Forgets how the images are found again that neither the active release nor one of the `keep` newest needs, and
-/// answers with their references. Their rows stay as long as a release names them.
-pub(crate) async fn take_spare(
+/// The references of the images that the active release or one of the `keep` newest needs, or that are too new for
+/// anybody to know.
+pub(crate) async fn list_kept(
     tx: &mut Tx,
     project: ProjectId,
     keep: i64,
     made_before: i64,
 ) -> Result<Vec<String>, DbError> {
     let rows: Vec<(String,)> = sqlx::query_as(
-        "UPDATE image SET build_key = 'removed ' || id WHERE project_id = $1 AND created_at < $2 \
-         AND build_key NOT LIKE 'removed %' AND NOT EXISTS \
+        "SELECT reference FROM image WHERE project_id = $1 AND (created_at >= $2 OR EXISTS \
          (SELECT 1 FROM release r JOIN project p ON p.id = r.project_id WHERE r.image_id = image.id \
          AND (r.id = p.active_release_id OR r.seq > \
-         (SELECT MAX(n.seq) FROM release n WHERE n.project_id = p.id) - $3)) RETURNING reference",
+         (SELECT MAX(n.seq) FROM release n WHERE n.project_id = p.id) - $3))) ORDER BY id",
     )
     .bind(project.to_string())
     .bind(made_before)

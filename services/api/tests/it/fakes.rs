@@ -263,10 +263,25 @@ impl Pomegranate for Fakes {
         let allowed = vec!["other/builder*".to_owned()];
         Ok(Response::new(pomegranate::ListBuildersResponse { builders: vec![builder], allowed }))
     }
-    async fn delete_image(
+    async fn ensure_image(
         &self,
-        _: Request<pomegranate::DeleteImageRequest>,
-    ) -> Answer<pomegranate::DeleteImageResponse> {
+        _: Request<pomegranate::EnsureImageRequest>,
+    ) -> Answer<pomegranate::EnsureImageResponse> {
+        if *self.images_lost.lock().unwrap() {
+            return Err(Status::not_found("no such image"));
+        }
+        done()
+    }
+    async fn prune_images(
+        &self,
+        _: Request<pomegranate::PruneImagesRequest>,
+    ) -> Answer<pomegranate::PruneImagesResponse> {
+        done()
+    }
+    async fn collect_registry(
+        &self,
+        _: Request<pomegranate::CollectRegistryRequest>,
+    ) -> Answer<pomegranate::CollectRegistryResponse> {
         done()
     }
     async fn status(
@@ -304,9 +319,7 @@ impl Pomegranate for Fakes {
         Ok(Response::new(pomegranate::StatsResponse { containers: vec![usage] }))
     }
     async fn list(&self, _: Request<pomegranate::ListRequest>) -> Answer<pomegranate::ListResponse> {
-        let held = pomegranate::HeldImage { reference: image().reference, ..Default::default() };
-        let images = if *self.images_lost.lock().unwrap() { Vec::new() } else { vec![held] };
-        Ok(Response::new(pomegranate::ListResponse { seeded: true, images, ..Default::default() }))
+        Ok(Response::new(pomegranate::ListResponse { seeded: true, ..Default::default() }))
     }
     async fn seed_fences(
         &self,

@@ -48,6 +48,8 @@ pub(crate) struct Order {
     pub(crate) timeout: Duration,
     /// Build every step anew.
     pub(crate) no_cache: bool,
+    /// Opens the project's repository in the registry.
+    pub(crate) registry_token: String,
 }
 
 /// The builds of this process.
@@ -192,6 +194,7 @@ mod tests {
             env: Vec::new(),
             timeout: Duration::from_secs(1),
             no_cache: false,
+            registry_token: String::new(),
         };
         builds.start(order());
         let first = builds.get(project, id).expect("here");

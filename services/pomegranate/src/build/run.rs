@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
-use paastech_proto::pomegranate::{BuildOutcome, BuildResult};
+use paastech_proto::pomegranate::{BuildOutcome, BuildResult, Image};
 use paastech_runtime::metrics::Held;
 use tokio::time::{Instant, timeout};
 
@@ -50,6 +50,7 @@ pub(crate) struct Bench {
 pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<BuildResult> {
     let order = Arc::new(order);
     let reference = bench.engine.build_reference(order.project, order.id);
+    let pushed = bench.engine.registry.as_ref().map(|registry| registry.new_name(order.project));
     let turn = bench.turns.take(|place| {
         job.log.say(&format!("-----> Waiting for other builds to end: place {place} in the queue"));
     });
@@ -64,7 +65,11 @@ pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<B
                 let began = Instant::now();
                 let built = build(bench, job, &order, &reference).await;
                 METRICS.build_duration.observe(began.elapsed().as_secs_f64());
-                built
+                let mut image = built?;
+                if let Some(name) = &pushed {
+                    image.reference = push(bench, job, &order, (&image.id, name)).await?;
+                }
+                Ok(succeeded(image))
             }
         }
     };
@@ -83,8 +88,10 @@ pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<B
     };
     job.log.say(&format!(" !     {}", result.message));
     // What was cut off may still have been tagged at the last moment.
-    if let Err(error) = remove_image(&bench.engine, &reference).await {
-        tracing::warn!(%error, "the image of a failed build cannot be removed");
+    for reference in [Some(reference), pushed].into_iter().flatten() {
+        if let Err(error) = remove_image(&bench.engine, &reference).await {
+            tracing::warn!(%error, "the image of a failed build cannot be removed");
+        }
     }
     Some(result)
 }
@@ -101,12 +108,7 @@ async fn reassure(log: &Log) -> Infallible {
     }
 }
 
-async fn build(
-    bench: &Bench,
-    job: &Arc<Job>,
-    order: &Arc<Order>,
-    reference: &str,
-) -> Result<BuildResult, Failure> {
+async fn build(bench: &Bench, job: &Arc<Job>, order: &Arc<Order>, reference: &str) -> Result<Image, Failure> {
     let plan = plan(order).await?;
     let refusal = &order.dockerfile_refusal;
     if matches!(plan.how, How::Dockerfile(_)) && !refusal.is_empty() {
@@ -136,7 +138,24 @@ async fn build(
     image.port = plan.port.map_or(image.port, u32::from);
     image.health_path = plan.health;
     job.log.say(&format!("-----> Built an image of {} MB", image.size_bytes / 1_000_000));
-    Ok(BuildResult { outcome: BuildOutcome::Succeeded.into(), message: String::new(), image: Some(image) })
+    Ok(image)
+}
+
+fn succeeded(image: Image) -> BuildResult {
+    BuildResult { outcome: BuildOutcome::Succeeded.into(), message: String::new(), image: Some(image) }
+}
+
+/// Pushes the image, by its id, under the name; its reference by digest.
+async fn push(bench: &Bench, job: &Job, order: &Order, image: (&str, &str)) -> Result<String, Failure> {
+    let engine = &bench.engine;
+    let registry = engine.registry.as_ref().ok_or_else(|| internal(&Error::NotFound("registry")))?;
+    let push = async {
+        registry.push(engine, image, &order.registry_token, &job.log).await.map_err(|error| match error {
+            Error::NotYet(why) => told(BuildOutcome::Unavailable, format!("{why}: push again later")),
+            error => internal(&error),
+        })
+    };
+    within_limits(push, order, &job.cancel).await
 }
 
 /// Waits until the engine answers: it may be starting again, and have lost this very build.

@@ -1,5 +1,7 @@
 //! `RemoveRelease` and `RemoveProject`: containers, volumes and images that are ours, and nothing else.
 
+use std::collections::HashSet;
+
 use bollard::query_parameters::{
     ListImagesOptions, ListVolumesOptions, RemoveImageOptions, RemoveVolumeOptions,
 };
@@ -14,11 +16,11 @@ use crate::{
     volume::gate_volume,
 };
 
-/// An image of ours, by its reference.
+/// An image of ours, by one of its references.
 pub(crate) struct OwnImage {
     /// Whose it is.
     pub(crate) project: ProjectId,
-    /// Repository and tag.
+    /// Repository and tag, or repository and digest.
     pub(crate) reference: String,
     /// The engine's id.
     pub(crate) id: String,
@@ -50,27 +52,37 @@ pub(crate) async fn project(engine: &Engine, project: ProjectId, grace_seconds: 
     Ok(())
 }
 
-/// The images built here, of one project when it is given.
+/// The images built here, of one project when it is given, once for each of their references.
 pub(crate) async fn images(engine: &Engine, project: Option<ProjectId>) -> Result<Vec<OwnImage>, Error> {
-    let prefix = format!("{}/", engine.prefix);
+    let patterns = engine.roots().map(|root| format!("{root}/*")).collect();
     let options = ListImagesOptions {
-        filters: Some([("reference".to_owned(), vec![format!("{prefix}*")])].into()),
+        filters: Some([("reference".to_owned(), patterns)].into()),
         ..ListImagesOptions::default()
     };
     let mut images = Vec::new();
     for image in engine.docker().await?.list_images(Some(options)).await? {
-        for reference in image.repo_tags {
-            let owner = reference
-                .strip_prefix(&prefix)
-                .and_then(|rest| rest.split(':').next())
-                .and_then(|owner| owner.parse::<ProjectId>().ok())
-                .filter(|owner| project.is_none_or(|wanted| wanted == *owner));
+        for reference in image.repo_tags.into_iter().chain(image.repo_digests) {
+            let owner =
+                engine.owner(&reference).filter(|owner| project.is_none_or(|wanted| wanted == *owner));
             if let Some(project) = owner {
                 images.push(OwnImage { project, reference, id: image.id.clone() });
             }
         }
     }
     Ok(images)
+}
+
+/// Removes every reference of the images that none of `keep` names. What is in use is left for the next time.
+pub(crate) async fn prune_images(engine: &Engine, images: &[OwnImage], keep: &[String]) -> Result<(), Error> {
+    let is_kept = |image: &&OwnImage| keep.contains(&image.reference);
+    let kept: HashSet<&str> = images.iter().filter(is_kept).map(|image| image.id.as_str()).collect();
+    for image in images.iter().filter(|image| !kept.contains(image.id.as_str())) {
+        match remove_image(engine, &image.reference).await {
+            Err(Error::Refused(why)) => tracing::warn!(image = image.reference, why, "an image is left"),
+            outcome => outcome?,
+        }
+    }
+    Ok(())
 }
 
 /// Removes an image's reference, and the image when it was the last one. Absence is fine.

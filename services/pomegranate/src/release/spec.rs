@@ -31,7 +31,6 @@ const HEALTH_INTERVAL_NS: i64 = 250_000_000;
 const HEALTH_TIMEOUT_NS: i64 = 24 * 3600 * 1_000_000_000;
 
 /// A checked `StartRelease`.
-#[derive(Debug)]
 pub(crate) struct ReleaseSpec {
     /// The project.
     pub(crate) project: ProjectId,
@@ -40,6 +39,8 @@ pub(crate) struct ReleaseSpec {
     seq: i64,
     /// What the containers are created from.
     pub(crate) image_reference: String,
+    /// Opens the project's repository to pull.
+    pub(crate) registry_token: String,
     process: String,
     command: Vec<String>,
     variables: Vec<(VariableName, String)>,
@@ -100,6 +101,7 @@ impl ReleaseSpec {
             pids: or(limits.pids, defaults.pids),
             hosts: hosts.collect::<Result<_, _>>()?,
             image_reference: request.image_reference,
+            registry_token: request.registry_token,
             command: request.command,
             health_path: request.health_path,
         })

@@ -44,12 +44,8 @@ async fn runnable_image(
     spec: &ReleaseSpec,
     require_non_root: bool,
 ) -> Result<ImageInspect, Error> {
-    let reference = &spec.image_reference;
-    let built_here = reference.starts_with(&format!("{}/", engine.prefix));
-    if built_here && !reference.starts_with(&format!("{}:", engine.repository(spec.project))) {
-        return Err(Error::NotFound("image"));
-    }
-    let image = engine.image(reference).await?.ok_or(Error::NotFound("image"))?;
+    let image = engine.ensure_image(spec.project, &spec.image_reference, &spec.registry_token).await?;
+    let image = image.ok_or(Error::NotFound("image"))?;
     match refusal(&image, require_non_root) {
         Some(why) => Err(Error::Refused(why)),
         None => Ok(image),

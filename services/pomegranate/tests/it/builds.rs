@@ -347,9 +347,7 @@ fn a_source_without_its_end_is_not_kept() {
             scope: world.scope(1),
             build_id: BuildId::new().to_string(),
             source_id: source,
-            source: None,
-            timeout_seconds: 0,
-            no_cache: false,
+            ..Default::default()
         };
         let absent = world.client.start_build(start).await.expect_err("there is none");
         assert_eq!(absent.code(), Code::NotFound);

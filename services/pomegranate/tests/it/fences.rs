@@ -35,7 +35,7 @@ fn seeding_is_remembered() {
         world.client.seed_fences(proto::SeedFencesRequest { highest }).await.expect("seeds");
         let mut again = client(world.config.clone()).await;
         assert!(again.list(proto::ListRequest {}).await.expect("lists").into_inner().seeded);
-        let remove = proto::RemoveProjectRequest { scope: world.scope(8) };
+        let remove = proto::RemoveProjectRequest { scope: world.scope(8), ..Default::default() };
         let refused = again.remove_project(remove).await.expect_err("refused");
         assert_eq!(refused.code(), Code::AlreadyExists);
     });

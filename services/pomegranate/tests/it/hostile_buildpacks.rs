@@ -365,7 +365,7 @@ fn a_cache_is_cleared_when_asked_and_goes_with_its_project() {
             assert!(!text.contains("found it") && !text.contains("Restored"), "{text}");
             let (text, _) = build_in(&mut world).await;
             assert!(text.contains("found it"), "the next one has a cache again: {text}");
-            let remove = proto::RemoveProjectRequest { scope: world.scope(1) };
+            let remove = proto::RemoveProjectRequest { scope: world.scope(1), ..Default::default() };
             world.client.remove_project(remove).await.expect("removed");
             let volumes = world.docker.list_volumes(None::<ListVolumesOptions>).await.expect("lists").volumes;
             let project = world.project.to_string();

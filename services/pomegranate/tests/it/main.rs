@@ -9,5 +9,8 @@ mod fences;
 mod hostile_buildpacks;
 mod observing;
 mod ownership;
+mod registry;
+mod registry_container;
+mod registry_elsewhere;
 mod releases;
 mod world;

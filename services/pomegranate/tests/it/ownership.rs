@@ -20,7 +20,7 @@ fn a_container_with_a_forged_signature_is_neither_listed_nor_removed() {
         let forged = labels(&world, &LabelKey::new([8; 32]));
         let id = create(&world, &image, "forged", forged).await;
         assert!(world.status().await.is_empty());
-        let remove = proto::RemoveProjectRequest { scope: world.scope(1) };
+        let remove = proto::RemoveProjectRequest { scope: world.scope(1), ..Default::default() };
         // The image is in use by what is not ours: that must not stop the rest.
         let _ = world.client.remove_project(remove).await;
         world.docker.inspect_container(&id, None).await.expect("still there");
@@ -67,14 +67,20 @@ fn another_projects_image_cannot_be_run_or_deleted() {
         let request = world.release(&image, 1);
         let error = world.client.start_release(request).await.expect_err("refused");
         assert_eq!(error.code(), Code::NotFound);
-        let delete =
-            proto::DeleteImageRequest { scope: world.scope(1), image_reference: image.reference.clone() };
-        world.client.delete_image(delete.clone()).await.expect("nothing to do");
-        world.docker.inspect_image(&image.reference).await.expect("still there");
+        let prune = |world: &World, keep: &[String]| proto::PruneImagesRequest {
+            scope: world.scope(1),
+            keep: keep.to_vec(),
+            ..Default::default()
+        };
+        let all = prune(&world, &[]);
+        world.client.prune_images(all).await.expect("nothing to do");
         world.project = owner;
-        let delete = proto::DeleteImageRequest { scope: world.scope(1), ..delete };
+        let kept = prune(&world, std::slice::from_ref(&image.reference));
+        world.client.prune_images(kept).await.expect("nothing to do");
+        world.docker.inspect_image(&image.reference).await.expect("still there");
         for _ in 0..2 {
-            world.client.delete_image(delete.clone()).await.expect("deletes");
+            let all = prune(&world, &[]);
+            world.client.prune_images(all).await.expect("prunes");
         }
         world.docker.inspect_image(&image.reference).await.expect_err("gone");
     });

@@ -247,7 +247,7 @@ fn removing_leaves_nothing_and_may_be_repeated() {
         }
         assert_eq!(world.status().await.len(), 1, "the other release stays");
         for _ in 0..2 {
-            let remove = proto::RemoveProjectRequest { scope: world.scope(2) };
+            let remove = proto::RemoveProjectRequest { scope: world.scope(2), ..Default::default() };
             world.client.remove_project(remove).await.expect("removes");
         }
         assert!(world.status().await.is_empty());

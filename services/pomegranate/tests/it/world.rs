@@ -76,10 +76,14 @@ where
         };
         configure(&mut config);
         let instance = config.instance.clone();
+        let mut roots = vec![image_prefix(&instance)];
+        roots.extend(
+            config.registry.as_ref().map(|registry| format!("{}/{}", registry.address, registry.prefix)),
+        );
         let client = client(config.clone()).await;
         let world = World { client, docker: docker.clone(), project: ProjectId::new(), config };
         let outcome = std::panic::AssertUnwindSafe(test(world)).catch_unwind().await;
-        remove_everything(&docker, &instance).await;
+        remove_everything(&docker, &instance, &roots).await;
         drop(dir);
         if let Err(panic) = outcome {
             std::panic::resume_unwind(panic);
@@ -137,6 +141,7 @@ impl World {
             source: None,
             timeout_seconds,
             no_cache: true,
+            ..Default::default()
         }
     }
 
@@ -306,8 +311,8 @@ fn tar_of(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     archive.into_inner().expect("finishes")
 }
 
-/// By label, and images by the installation's repository: nothing of anybody else.
-async fn remove_everything(docker: &Docker, instance: &str) {
+/// By label, and images by the installation's repositories: nothing of anybody else.
+async fn remove_everything(docker: &Docker, instance: &str, roots: &[String]) {
     let filters: HashMap<String, Vec<String>> =
         [("label".to_owned(), vec![instance_selector(instance)])].into();
     let list = ListContainersOptions {
@@ -327,13 +332,13 @@ async fn remove_everything(docker: &Docker, instance: &str) {
     for network in docker.list_networks(Some(list)).await.expect("lists") {
         docker.remove_network(&network.name.expect("a name")).await.expect("removed");
     }
-    let reference = format!("{}*", repository(instance));
+    let references = roots.iter().map(|root| format!("{root}/*")).collect();
     let list = ListImagesOptions {
-        filters: Some([("reference".to_owned(), vec![reference])].into()),
+        filters: Some([("reference".to_owned(), references)].into()),
         ..ListImagesOptions::default()
     };
     for image in docker.list_images(Some(list)).await.expect("lists") {
-        for tag in image.repo_tags {
+        for tag in image.repo_tags.into_iter().chain(image.repo_digests) {
             let force = RemoveImageOptions { force: true, ..RemoveImageOptions::default() };
             let _ = docker.remove_image(&tag, Some(force), None).await;
         }

@@ -27,10 +27,14 @@ pub(super) struct Neighbours {
     pub(super) cut_archives: Arc<Mutex<usize>>,
     /// The engine has lost what was built, until the next build.
     pub(super) image_gone: Arc<Mutex<bool>>,
-    pub(super) deleted_images: Arc<Mutex<Vec<String>>>,
+    /// What was to be kept of images, each time that it was asked.
+    pub(super) kept_images: Arc<Mutex<Vec<Vec<String>>>>,
+    /// The token for the registry that each of these calls brought.
+    pub(super) tokens: Arc<Mutex<Vec<(&'static str, String)>>>,
     pub(super) never_ready: Arc<Mutex<bool>>,
     pub(super) keeps_ending: Arc<Mutex<bool>>,
     pub(super) build_fails: Arc<Mutex<bool>>,
+    pub(super) registry_down: Arc<Mutex<bool>>,
     /// The containers there are.
     pub(super) running: Arc<Mutex<Vec<pomegranate::Container>>>,
     /// From this call of `confirm_release` on, so many of them find no route.
@@ -51,6 +55,10 @@ impl Neighbours {
             }
             _ => Ok(()),
         }
+    }
+
+    fn bring(&self, call: &'static str, token: &str) {
+        self.tokens.lock().expect("tokens").push((call, token.to_owned()));
     }
 
     pub(super) fn count(&self, call: &str) -> usize {
@@ -150,8 +158,9 @@ impl pomegranate_server::Pomegranate for Neighbours {
     }
     async fn start_build(
         &self,
-        _: Request<pomegranate::StartBuildRequest>,
+        request: Request<pomegranate::StartBuildRequest>,
     ) -> Answer<pomegranate::StartBuildResponse> {
+        self.bring("start_build", &request.get_ref().registry_token);
         if self.count("put_source") == 0 {
             return Err(Status::not_found("no source"));
         }
@@ -177,7 +186,11 @@ impl pomegranate_server::Pomegranate for Neighbours {
             size_bytes: 1,
             ..pomegranate::Image::default()
         };
-        let outcome = if failed { BuildOutcome::Failed } else { BuildOutcome::Succeeded };
+        let outcome = match failed {
+            true if *self.registry_down.lock().expect("registry_down") => BuildOutcome::Unavailable,
+            true => BuildOutcome::Failed,
+            false => BuildOutcome::Succeeded,
+        };
         let result = pomegranate::BuildResult {
             outcome: outcome.into(),
             message: if failed { "step 1 exited with code 1".to_owned() } else { String::new() },
@@ -198,6 +211,7 @@ impl pomegranate_server::Pomegranate for Neighbours {
         &self,
         request: Request<pomegranate::StartReleaseRequest>,
     ) -> Answer<pomegranate::StartReleaseResponse> {
+        self.bring("start_release", &request.get_ref().registry_token);
         self.note("start_release")?;
         if *self.image_gone.lock().expect("image_gone") {
             return Err(Status::not_found("no such image"));
@@ -255,8 +269,9 @@ impl pomegranate_server::Pomegranate for Neighbours {
     }
     async fn remove_project(
         &self,
-        _: Request<pomegranate::RemoveProjectRequest>,
+        request: Request<pomegranate::RemoveProjectRequest>,
     ) -> Answer<pomegranate::RemoveProjectResponse> {
+        self.bring("remove_project", &request.get_ref().registry_token);
         self.note("remove_project")?;
         Ok(Response::new(pomegranate::RemoveProjectResponse {}))
     }
@@ -272,12 +287,31 @@ impl pomegranate_server::Pomegranate for Neighbours {
     ) -> Answer<pomegranate::ListBuildersResponse> {
         Ok(Response::new(pomegranate::ListBuildersResponse::default()))
     }
-    async fn delete_image(
+    async fn ensure_image(
         &self,
-        request: Request<pomegranate::DeleteImageRequest>,
-    ) -> Answer<pomegranate::DeleteImageResponse> {
-        self.deleted_images.lock().expect("deleted_images").push(request.into_inner().image_reference);
-        Ok(Response::new(pomegranate::DeleteImageResponse {}))
+        request: Request<pomegranate::EnsureImageRequest>,
+    ) -> Answer<pomegranate::EnsureImageResponse> {
+        self.bring("ensure_image", &request.get_ref().registry_token);
+        self.note("ensure_image")?;
+        if *self.image_gone.lock().expect("image_gone") {
+            return Err(Status::not_found("no such image"));
+        }
+        Ok(Response::new(pomegranate::EnsureImageResponse {}))
+    }
+    async fn prune_images(
+        &self,
+        request: Request<pomegranate::PruneImagesRequest>,
+    ) -> Answer<pomegranate::PruneImagesResponse> {
+        self.bring("prune_images", &request.get_ref().registry_token);
+        self.kept_images.lock().expect("kept_images").push(request.into_inner().keep);
+        Ok(Response::new(pomegranate::PruneImagesResponse {}))
+    }
+    async fn collect_registry(
+        &self,
+        _: Request<pomegranate::CollectRegistryRequest>,
+    ) -> Answer<pomegranate::CollectRegistryResponse> {
+        self.note("collect_registry")?;
+        Ok(Response::new(pomegranate::CollectRegistryResponse {}))
     }
     async fn status(&self, _: Request<pomegranate::StatusRequest>) -> Answer<pomegranate::StatusResponse> {
         let containers = self.running.lock().expect("running").clone();

@@ -1,0 +1,16 @@
+//! The registry of built images, as the api and Pomegranate share it: what repositories are called, and the tokens that
+//! open one of them for a while. The registry itself knows no accounts, and believes what the api has signed.
+
+#[cfg(feature = "testing")]
+pub mod testing;
+mod token;
+
+use paastech_types::ProjectId;
+
+pub use self::token::{Action, TokenConfig, TokenError, TokenKey};
+
+/// A project's repository within the registry; what comes before the id may have several parts.
+#[must_use]
+pub fn repository(prefix: &str, project: ProjectId) -> String {
+    format!("{prefix}/{project}")
+}

@@ -1,0 +1,3 @@
+//! Our tokens against a real registry.
+
+mod tokens;

@@ -1,0 +1,98 @@
+//! The registry that keeps built images beside the engine, one repository for each project: images are pushed there
+//! and run by their digest, so that whatever the engine loses is had again.
+
+mod collect;
+mod http;
+mod transfer;
+
+use std::{collections::BTreeSet, sync::atomic::AtomicBool};
+
+use anyhow::ensure;
+use bollard::auth::DockerCredentials;
+use paastech_types::ProjectId;
+use rand::Rng as _;
+use tokio::sync::{RwLock, RwLockWriteGuard};
+
+use self::http::Http;
+use crate::{config::RegistryConfig, error::Error};
+
+/// The registry, and who may change it now.
+pub(crate) struct Registry {
+    config: RegistryConfig,
+    root: String,
+    http: Http,
+    /// Pushes hold it together, what removes holds it alone: the garbage collection deletes layers that no manifest
+    /// names, and a push sends its manifest last.
+    uploads: RwLock<()>,
+    /// Whether a collection may still run that somebody before us, or we ourselves, lost sight of.
+    unsettled: AtomicBool,
+}
+
+impl Registry {
+    /// Not asked for anything yet.
+    pub(crate) fn new(config: RegistryConfig) -> anyhow::Result<Self> {
+        let part = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        ensure!(config.prefix.split('/').all(part), "prefix: names of repositories, with / between them");
+        ensure!(
+            config.username.is_empty() == config.password.expose().is_empty(),
+            "username and password: both or none"
+        );
+        Ok(Self {
+            root: format!("{}/{}", config.address, config.prefix),
+            http: Http::new(&config)?,
+            config,
+            uploads: RwLock::new(()),
+            unsettled: AtomicBool::new(true),
+        })
+    }
+
+    /// What the references of all images in it begin with.
+    pub(crate) fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// A name to push a build of the project's by. Nobody guesses it, and no other push takes it.
+    pub(crate) fn new_name(&self, project: ProjectId) -> String {
+        let mut tag = [0_u8; 16];
+        rand::rng().fill_bytes(&mut tag);
+        format!("{}/{project}:{}", self.root, hex::encode(tag))
+    }
+
+    /// Holds off pushes, so that what is looked at stays as it is.
+    pub(crate) async fn hold(&self) -> RwLockWriteGuard<'_, ()> {
+        self.uploads.write().await
+    }
+
+    /// Deletes the project's manifests but those that a reference in `keep` names. For who [holds](Self::hold) it.
+    pub(crate) async fn prune(&self, project: ProjectId, keep: &[String], token: &str) -> Result<(), Error> {
+        let repository = self.http.repository(project, token);
+        let mut digests = BTreeSet::new();
+        for tag in repository.tags().await? {
+            digests.extend(repository.digest(&tag).await?);
+        }
+        let kept = |digest: &str| keep.iter().any(|reference| reference.ends_with(&format!("@{digest}")));
+        for digest in digests.iter().filter(|digest| !kept(digest)) {
+            repository.delete(digest).await?;
+        }
+        Ok(())
+    }
+
+    /// With what the engine goes there.
+    fn credentials(&self, token: &str) -> DockerCredentials {
+        if !token.is_empty() {
+            return DockerCredentials {
+                registrytoken: Some(token.to_owned()),
+                ..DockerCredentials::default()
+            };
+        }
+        let own = |text: &str| (!self.config.username.is_empty()).then(|| text.to_owned());
+        DockerCredentials {
+            username: own(&self.config.username),
+            password: own(self.config.password.expose()),
+            serveraddress: own(&self.config.address),
+            ..DockerCredentials::default()
+        }
+    }
+}

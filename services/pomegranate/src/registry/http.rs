@@ -1,0 +1,157 @@
+//! The registry's HTTP API, for what the engine has no call for: what there is, and its deletion.
+
+use std::time::Duration;
+
+use paastech_types::ProjectId;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header, redirect};
+use serde::Deserialize;
+
+use crate::{config::RegistryConfig, error::Error};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// What an engine pushes, and what other tools make of it.
+const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
+    application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
+const DIGEST: &str = "docker-content-digest";
+
+/// The API, as whoever we are there.
+pub(super) struct Http {
+    client: Client,
+    config: RegistryConfig,
+}
+
+/// One project's repository, opened by a token or by our own name.
+pub(super) struct Repository<'a> {
+    http: &'a Http,
+    path: String,
+    token: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Tags {
+    /// Null in a repository that all manifests were deleted from.
+    tags: Option<Vec<String>>,
+}
+
+/// Either name has been in use.
+#[derive(Deserialize)]
+struct Issued {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl Http {
+    pub(super) fn new(config: &RegistryConfig) -> anyhow::Result<Self> {
+        reqwest::Url::parse(&config.url).map_err(|error| anyhow::anyhow!("url: {error}"))?;
+        let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).build()?;
+        Ok(Self { client, config: config.clone() })
+    }
+
+    /// Whether anything of its kind answers there.
+    pub(super) async fn answers(&self) -> bool {
+        let answer = self.client.get(self.url("")).send().await;
+        answer.is_ok_and(|answer| !answer.status().is_server_error())
+    }
+
+    pub(super) fn repository<'a>(&'a self, project: ProjectId, token: &'a str) -> Repository<'a> {
+        Repository { http: self, path: paastech_registry::repository(&self.config.prefix, project), token }
+    }
+
+    fn as_us(&self, request: RequestBuilder) -> RequestBuilder {
+        match self.config.username.as_str() {
+            "" => request,
+            username => request.basic_auth(username, Some(self.config.password.expose())),
+        }
+    }
+
+    /// A token for all that we do in a repository, from whom the registry names.
+    async fn token(&self, realm: &str, service: &str, repository: &str) -> Result<String, Error> {
+        let scope = format!("repository:{repository}:pull,push,delete");
+        let request = self.client.get(realm).query(&[("service", service), ("scope", &scope)]);
+        let answer = answer(self.as_us(request)).await?;
+        let status = answer.status();
+        let issued: Issued = answer.json().await.map_err(|_| refused(status, "token"))?;
+        issued.token.or(issued.access_token).ok_or_else(|| refused(status, "token"))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/v2/{path}", self.config.url.trim_end_matches('/'))
+    }
+}
+
+impl Repository<'_> {
+    /// Its tags; none when it has never been pushed to.
+    pub(super) async fn tags(&self) -> Result<Vec<String>, Error> {
+        let answer = self.call(Method::GET, "tags/list").await?;
+        match answer.status() {
+            StatusCode::NOT_FOUND => Ok(Vec::new()),
+            StatusCode::OK => {
+                let tags: Tags = answer.json().await.map_err(|_| Error::away())?;
+                Ok(tags.tags.unwrap_or_default())
+            }
+            status => Err(refused(status, "list of tags")),
+        }
+    }
+
+    /// The digest of a tag's manifest, or of this very one; `None` when it is not there.
+    pub(super) async fn digest(&self, tag: &str) -> Result<Option<String>, Error> {
+        let answer = self.call(Method::HEAD, &format!("manifests/{tag}")).await?;
+        match answer.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::OK => {
+                let digest = answer.headers().get(DIGEST).and_then(|digest| digest.to_str().ok());
+                digest
+                    .map(|digest| Some(digest.to_owned()))
+                    .ok_or_else(|| Error::Broken("the registry does not say a manifest's digest".to_owned()))
+            }
+            status => Err(refused(status, "manifest")),
+        }
+    }
+
+    /// Deletes a manifest and its tags; absence is fine.
+    pub(super) async fn delete(&self, digest: &str) -> Result<(), Error> {
+        match self.call(Method::DELETE, &format!("manifests/{digest}")).await?.status() {
+            StatusCode::ACCEPTED | StatusCode::OK | StatusCode::NOT_FOUND => Ok(()),
+            status => Err(refused(status, "deletion")),
+        }
+    }
+
+    async fn call(&self, method: Method, path: &str) -> Result<Response, Error> {
+        let url = self.http.url(&format!("{}/{path}", self.path));
+        let request = || self.http.client.request(method.clone(), &url).header(header::ACCEPT, MANIFESTS);
+        if !self.token.is_empty() {
+            return answer(request().bearer_auth(self.token)).await;
+        }
+        let first = answer(self.http.as_us(request())).await?;
+        match challenge(&first) {
+            Some((realm, service)) => {
+                let token = self.http.token(&realm, &service, &self.path).await?;
+                answer(request().bearer_auth(token)).await
+            }
+            None => Ok(first),
+        }
+    }
+}
+
+async fn answer(request: RequestBuilder) -> Result<Response, Error> {
+    let answer = request.send().await.map_err(|error| {
+        tracing::warn!(error = %error.without_url(), "the registry does not answer");
+        Error::away()
+    })?;
+    if answer.status().is_server_error() { Err(Error::away()) } else { Ok(answer) }
+}
+
+/// Where a token is had, and for which service: `Bearer realm="https://…",service="…"` with a 401.
+fn challenge(answer: &Response) -> Option<(String, String)> {
+    let header = answer.headers().get(header::WWW_AUTHENTICATE)?.to_str().ok()?;
+    let fields = header.strip_prefix("Bearer ").filter(|_| answer.status() == StatusCode::UNAUTHORIZED)?;
+    let field = |name: &str| {
+        let value = fields.split_once(&format!("{name}=\""))?.1;
+        Some(value.split_once('"')?.0.to_owned())
+    };
+    Some((field("realm")?, field("service").unwrap_or_default()))
+}
+
+fn refused(status: StatusCode, what: &str) -> Error {
+    Error::Broken(format!("the registry refuses a {what}: {status}"))
+}

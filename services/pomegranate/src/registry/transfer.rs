@@ -1,0 +1,131 @@
+//! Pushes and pulls, which the engine does.
+
+use std::time::Duration;
+
+use bollard::query_parameters::{CreateImageOptions, PushImageOptions, TagImageOptions};
+use futures_util::TryStreamExt as _;
+use paastech_types::{Kind, ProjectId};
+
+use super::Registry;
+use crate::{build::Log, engine::Engine, error::Error};
+
+/// Between the tries of a push, in seconds.
+const PAUSES: [u64; 5] = [1, 1, 2, 4, 8];
+
+impl Registry {
+    /// Pushes an image by a [new name](Self::new_name) and says its reference by digest. UNAVAILABLE when the registry
+    /// does not answer, for longer than it takes to start again.
+    pub(crate) async fn push(
+        &self,
+        engine: &Engine,
+        (image, name): (&str, &str),
+        token: &str,
+        log: &Log,
+    ) -> Result<String, Error> {
+        let _upload = match self.uploads.try_read() {
+            Ok(upload) => upload,
+            Err(_) => {
+                log.say("-----> Waiting until the registry has been cleaned");
+                self.uploads.read().await
+            }
+        };
+        self.await_settled(engine).await?;
+        log.say("-----> Pushing the image to the registry");
+        let (repository, tag) = name.rsplit_once(':').ok_or(Error::NotFound("name"))?;
+        let options = TagImageOptions { repo: Some(repository.to_owned()), tag: Some(tag.to_owned()) };
+        engine.docker().await?.tag_image(image, Some(options)).await?;
+        let digest = self.push_until_taken(engine, (repository, tag), token).await?;
+        let reference = format!("{repository}@{digest}");
+        match engine.image(&reference).await?.and_then(|found| found.id) {
+            Some(id) if id == image => Ok(reference),
+            _ => Err(Error::Broken("the engine pushed something else".to_owned())),
+        }
+    }
+
+    /// Tries again while the registry does not answer; once more when it does, for it may just have come back.
+    async fn push_until_taken(
+        &self,
+        engine: &Engine,
+        (repository, tag): (&str, &str),
+        token: &str,
+    ) -> Result<String, Error> {
+        let (mut pauses, mut answered) = (PAUSES.into_iter(), false);
+        loop {
+            let error = match self.push_once(engine, repository, tag, token).await {
+                Err(error) if error.kind() != Kind::Unavailable => error,
+                outcome => return outcome,
+            };
+            tracing::warn!(%error, image = repository, "an image was not pushed");
+            let answers = self.http.answers().await;
+            match pauses.next() {
+                _ if answers && answered => return Err(error),
+                Some(pause) => tokio::time::sleep(Duration::from_secs(pause)).await,
+                None => return Err(if answers { error } else { Error::away() }),
+            }
+            answered = answers;
+        }
+    }
+
+    /// The digest of the manifest that was pushed.
+    async fn push_once(
+        &self,
+        engine: &Engine,
+        repository: &str,
+        tag: &str,
+        token: &str,
+    ) -> Result<String, Error> {
+        let options = PushImageOptions { tag: Some(tag.to_owned()), ..PushImageOptions::default() };
+        let docker = engine.docker().await?;
+        let mut events = docker.push_image(repository, Some(options), Some(self.credentials(token)));
+        let mut pushed = None;
+        while let Some(event) = events.try_next().await? {
+            pushed = event.status.as_deref().and_then(digest).or(pushed);
+        }
+        pushed.ok_or_else(|| Error::Broken("the engine did not say what it pushed".to_owned()))
+    }
+
+    /// Pulls an image of the project's by its reference; false when the registry has none of it.
+    pub(crate) async fn pull(
+        &self,
+        engine: &Engine,
+        project: ProjectId,
+        reference: &str,
+        token: &str,
+    ) -> Result<bool, Error> {
+        let options =
+            CreateImageOptions { from_image: Some(reference.to_owned()), ..CreateImageOptions::default() };
+        let docker = engine.docker().await?;
+        let pulled = docker.create_image(Some(options), None, Some(self.credentials(token)));
+        let error = match pulled.try_collect::<Vec<_>>().await.map_err(Error::from) {
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+            Err(error) => error,
+        };
+        let Some((_, digest)) = reference.split_once('@') else { return Ok(false) };
+        if self.http.repository(project, token).digest(digest).await?.is_none() {
+            return Ok(false);
+        }
+        tracing::error!(%error, image = reference, "an image cannot be pulled");
+        Err(Error::Broken("the registry's image cannot be pulled".to_owned()))
+    }
+}
+
+/// `<tag>: digest: sha256:<64 digits> size: <bytes>`, the last of a push's lines.
+fn digest(status: &str) -> Option<String> {
+    let mut words = status.split(' ').skip_while(|word| *word != "digest:").skip(1);
+    words.next().filter(|word| word.starts_with("sha256:")).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_in_a_pushs_last_line_alone() {
+        let line = "0f: digest: sha256:abc size: 528";
+        assert_eq!(digest(line).as_deref(), Some("sha256:abc"));
+        for other in ["The push refers to repository [127.0.0.1:5000/apps/x]", "Pushed", "digest:", ""] {
+            assert_eq!(digest(other), None, "{other}");
+        }
+    }
+}
