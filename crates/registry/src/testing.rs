@@ -63,9 +63,11 @@ impl Registry {
         command.arg("serve").arg(CONFIG).envs(self.environment()).stdin(Stdio::null());
         command.envs(self.realm.iter().map(|realm| ("REGISTRY_AUTH_TOKEN_REALM", realm)));
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("these tests need Debian's package docker-registry");
-        self.child = Some(child);
+        let mut child = command.spawn().expect("these tests need Debian's package docker-registry");
         self.await_answer();
+        // Or the answer is somebody else's, who has taken the port.
+        assert!(child.try_wait().expect("asked").is_none(), "the registry has ended");
+        self.child = Some(child);
     }
 
     /// Waits until it answers, whoever has started it.

@@ -124,11 +124,11 @@ impl Repository<'_> {
         }
         let first = answer(self.http.as_us(request())).await?;
         match challenge(&first) {
-            Some((realm, service)) => {
+            Some((realm, service)) if !self.http.config.username.is_empty() => {
                 let token = self.http.token(&realm, &service, &self.path).await?;
                 answer(request().bearer_auth(token)).await
             }
-            None => Ok(first),
+            _ => Ok(first),
         }
     }
 }

@@ -56,8 +56,7 @@ async fn image(world: &mut World, registry: &Registry, more: &str) -> proto::Ima
 
 /// The engine loses every image of the project.
 async fn lose(world: &World, image: &proto::Image) {
-    let force = bollard::query_parameters::RemoveImageOptions { force: true, ..Default::default() };
-    world.docker.remove_image(&image.id, Some(force), None).await.expect("removed");
+    world.lose_images().await;
     world.docker.inspect_image(&image.reference).await.expect_err("lost");
 }
 
@@ -151,22 +150,20 @@ fn only_the_projects_own_token_pushes_and_pulls_its_images() {
         lose(&world, &image).await;
         let (mine, other) = (world.project, ProjectId::new());
         let late = Duration::from_secs(120);
-        for (whose, push, pull) in [
-            ("nobody's", String::new(), String::new()),
-            ("another's", registry.token(other, &[Pull, Push]), registry.token(other, &[Pull])),
-            (
-                "expired",
-                registry.expired_token(mine, &[Pull, Push], late),
-                registry.expired_token(mine, &[Pull], late),
-            ),
-            ("for less", registry.token(mine, &[Pull]), registry.token(mine, &[Delete])),
+        for token in [registry.token(other, &[Pull, Push]), registry.token(mine, &[Pull])] {
+            let (lines, result) = build_with(&mut world, token, "ENV WHOSE=another").await;
+            assert_eq!(result.outcome(), BuildOutcome::Internal, "{lines:#?}");
+        }
+        for (whose, registry_token) in [
+            ("nobody's", String::new()),
+            ("another's", registry.token(other, &[Pull])),
+            ("expired", registry.expired_token(mine, &[Pull], late)),
+            ("for less", registry.token(mine, &[Delete])),
         ] {
-            let (lines, result) = build_with(&mut world, push, &format!("ENV WHOSE=\"{whose}\"")).await;
-            assert_eq!(result.outcome(), BuildOutcome::Internal, "{whose}: {lines:#?}");
             let ensure = proto::EnsureImageRequest {
                 project_id: mine.to_string(),
                 image_reference: image.reference.clone(),
-                registry_token: pull,
+                registry_token,
             };
             let refused = world.client.ensure_image(ensure).await.expect_err(whose);
             assert_eq!(refused.code(), Code::Internal, "{whose}: {refused}");
@@ -192,8 +189,10 @@ fn only_the_projects_own_token_pushes_and_pulls_its_images() {
 fn an_image_that_was_tampered_with_in_the_registry_does_not_start() {
     let registry = Registry::start();
     in_world_with(kept_in(&registry), |mut world| async move {
-        let other = image(&mut world, &registry, "EXPOSE 81").await;
-        let image = image(&mut world, &registry, "").await;
+        // An engine keeps the manifests that it has seen, so nobody else may have made these.
+        let unique = format!("ENV PROJECT={}", world.project);
+        let other = image(&mut world, &registry, &format!("{unique}\nEXPOSE 81")).await;
+        let image = image(&mut world, &registry, &unique).await;
         lose(&world, &image).await;
         lose(&world, &other).await;
         let evil = std::fs::read(registry.blob(&other.reference)).expect("a manifest");

@@ -98,6 +98,15 @@ pub(crate) async fn client(config: Config) -> PomegranateClient<Transport> {
 }
 
 impl World {
+    /// The engine loses every image of the project.
+    pub(crate) async fn lose_images(&self) {
+        let registry = self.config.registry.as_ref();
+        let kept = registry.map(|registry| format!("{}/{}", registry.address, registry.prefix));
+        for root in kept.into_iter().chain([image_prefix(&self.config.instance)]) {
+            remove_images(&self.docker, &format!("{root}/{}", self.project)).await;
+        }
+    }
+
     /// Another project's or a higher fence's scope.
     pub(crate) fn scope(&self, fence: i64) -> Option<proto::Scope> {
         Some(proto::Scope { project_id: self.project.to_string(), fence })
@@ -332,15 +341,22 @@ async fn remove_everything(docker: &Docker, instance: &str, roots: &[String]) {
     for network in docker.list_networks(Some(list)).await.expect("lists") {
         docker.remove_network(&network.name.expect("a name")).await.expect("removed");
     }
-    let references = roots.iter().map(|root| format!("{root}/*")).collect();
+    for root in roots {
+        remove_images(docker, &format!("{root}/")).await;
+    }
+}
+
+/// Removes every reference that begins so; an image may be another test's as well.
+pub(crate) async fn remove_images(docker: &Docker, root: &str) {
     let list = ListImagesOptions {
-        filters: Some([("reference".to_owned(), references)].into()),
+        filters: Some([("reference".to_owned(), vec![format!("{root}*")])].into()),
         ..ListImagesOptions::default()
     };
     for image in docker.list_images(Some(list)).await.expect("lists") {
-        for tag in image.repo_tags.into_iter().chain(image.repo_digests) {
+        let references = image.repo_tags.into_iter().chain(image.repo_digests);
+        for reference in references.filter(|reference| reference.starts_with(root)) {
             let force = RemoveImageOptions { force: true, ..RemoveImageOptions::default() };
-            let _ = docker.remove_image(&tag, Some(force), None).await;
+            let _ = docker.remove_image(&reference, Some(force), None).await;
         }
     }
 }
