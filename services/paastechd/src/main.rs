@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use paastech_api::admin;
 use paastech_runtime::{Shutdown, telemetry};
 use paastechd::{config::Config, wire};
 use tikv_jemallocator::Jemalloc;
@@ -16,11 +17,23 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 #[command(version, after_help = "Example:\n  paastechd --config /etc/paastech/paastechd.toml")]
 struct Arguments {
     /// Configuration file (TOML); the environment (PAASTECH__SECTION__KEY) wins over it.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Print the merged configuration, secrets redacted, and exit.
     #[arg(long)]
     check_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Operate the installation, beside the process that runs or without one
+    #[command(
+        subcommand,
+        after_help = "Example:\n  paastechd admin doctor\n\nIt is `paastech-admin` by another name."
+    )]
+    Admin(admin::Command),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -33,8 +46,12 @@ fn main() -> anyhow::Result<ExitCode> {
         print!("{}", paastech_runtime::config::print(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Some(Command::Admin(command)) = arguments.command {
+        let installation = wire::installation(&config);
+        return runtime.block_on(admin::run(command, installation, || wire::neighbours(config)));
+    }
+    telemetry::init(&config.log);
     let grace = Duration::from_secs(config.stop_seconds);
     runtime.block_on(async move {
         let shutdown = Shutdown::new();
