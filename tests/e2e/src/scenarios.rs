@@ -114,6 +114,10 @@ pub(crate) fn all() -> Vec<Scenario> {
         ];
         BOTH, SHARED, cli: [a_day_with_the_command_line];
         BOTH, SHARED, operator: [root_needs_no_log_in_on_the_host];
+        BOTH, OWN, operator: [
+            a_destroyed_installation_is_restored_and_pushed_to_again,
+            an_installation_moves_to_an_engine_without_its_images,
+        ];
         EMBEDDED, SHARED, operator: [a_second_daemon_on_the_same_data_is_refused];
         BOTH, WITHOUT_ENGINE, operator: [without_an_engine_everything_else_works_and_says_so];
         BOTH, ON_A_SMALL_DISK, operator: [

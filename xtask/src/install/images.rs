@@ -29,6 +29,9 @@ pub(super) const PACKAGES: [&str; 7] = [
     "paastech",
 ];
 
+/// Programs of these packages that have names of their own.
+const FURTHER: [&str; 1] = ["paastech-admin"];
+
 /// Makes those of this tag that the engine does not hold in their present form.
 pub(super) async fn ensure(engine: &Engine, binaries: &Path, tag: &str) -> Result<()> {
     let base = images::id(engine, base_image::IMAGE).await?;
@@ -41,7 +44,7 @@ pub(super) async fn ensure(engine: &Engine, binaries: &Path, tag: &str) -> Resul
         // All programs for all of them: the engine builds the targets before this one too.
         let mut context = Context::new(DOCKERFILE)?;
         context.apt()?;
-        for program in PACKAGES.iter().filter(|program| **program != "paastech") {
+        for program in PACKAGES.iter().chain(&FURTHER).filter(|program| **program != "paastech") {
             context.program(&format!("bin/{program}"), &binaries.join(program))?;
         }
         let image = format!("{REPOSITORY}/{target}:{tag}");

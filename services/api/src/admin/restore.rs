@@ -72,6 +72,9 @@ impl Restore {
             schema <= known,
             "the backup was made by a newer PaaSTech (schema {schema}, this one knows {known}): upgrade this one first"
         );
+        for table in dump::TABLES {
+            rows(&archive, table)?.try_for_each(|row| row.map(drop))?;
+        }
         let files = SecretFiles::ensure(config.secrets_dir())?;
         check_keys(&archive, &files, &config.secrets_dir())?;
         let _alone = service::lock_out(config)?;

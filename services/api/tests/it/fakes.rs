@@ -86,7 +86,7 @@ impl Fakes {
         *self.git_down.lock().unwrap() = down;
     }
 
-    /// Until the guard is dropped, repositories are made but nobody is told.
+    /// Until the guard is dropped, repositories are made but nobody is told, and none is copied.
     pub(crate) async fn hold_git(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
         self.git_held.clone().write_owned().await
     }
@@ -179,6 +179,7 @@ impl GitController for Fakes {
         &self,
         request: Request<git::ExportRepositoryRequest>,
     ) -> Answer<Self::ExportRepositoryStream> {
+        drop(self.git_held.read().await);
         let held = self.repositories.lock().unwrap().get(&request.into_inner().project_id).cloned();
         let chunk = held.ok_or_else(|| Status::not_found("no such repository"))?.into();
         let end = git::ExportRepositoryResponse { chunk: Vec::new().into(), end: true };

@@ -9,7 +9,8 @@ const LONG_MS: i64 = 5 * 60 * 1000;
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Finding> {
     let Ok(rows) = &facts.database else { return Vec::new() };
     let now = rows.clock.unwrap_or(facts.now);
-    let stuck = rows.open.iter().filter(|open| open.due_since() < now - LONG_MS);
+    // One that is queued may well wait for another, or for a worker.
+    let stuck = rows.open.iter().filter(|open| open.state != "queued" && open.due_since() < now - LONG_MS);
     let found: Vec<Finding> = stuck
         .map(|open| {
             let what = format!(

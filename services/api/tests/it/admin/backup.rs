@@ -1,6 +1,6 @@
 //! Out of one database, into either.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use paastech_api::Config;
 use reqwest::StatusCode;
@@ -180,6 +180,31 @@ async fn a_backup_that_cannot_be_made_leaves_no_file() {
         server.fakes.cut_exports();
         admin.run(&["backup", "--to", &folder]).await.failed("it was cut off");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        admin.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_backup_that_is_interrupted_leaves_no_file() {
+    on_each_database(async |server| {
+        lived_in(server).await;
+        let admin = Admin::of(server).await;
+        let folder = admin.file("backups");
+        fs::create_dir(&folder).unwrap();
+        let files = || fs::read_dir(&folder).unwrap().count();
+        let held = server.fakes.hold_git().await;
+        let mut running =
+            tokio::process::Command::from(admin.command(&["backup", "--to", &folder])).spawn().unwrap();
+        while files() == 0 {
+            assert!(running.try_wait().unwrap().is_none(), "it has ended");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let id = rustix::process::Pid::from_raw(running.id().unwrap().cast_signed()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+        assert_eq!(running.wait().await.unwrap().code(), Some(1));
+        assert_eq!(files(), 0);
+        drop(held);
         admin.stop().await;
     })
     .await;

@@ -125,7 +125,7 @@ fn variants(good: &[u8], project: &str) -> Vec<(&'static str, Vec<u8>)> {
                 *table(entries, "account") = b"{\"id) SELECT 1; DROP TABLE account; --\":\"x\"}\n".to_vec()
             }),
         ),
-        ("row of membership", names(|entries| *table(entries, "account") = Vec::new())),
+        ("row of project", names(|entries| *table(entries, "account") = Vec::new())),
     ]
 }
 

@@ -2,12 +2,16 @@
 
 use std::fs;
 
-use paastech_runtime::SecretFiles;
+use paastech_api::Config;
+use paastech_runtime::{Secret, SecretFiles};
 use reqwest::StatusCode;
 use serde_json::json;
 
 use super::{Admin, write_private};
-use crate::harness::{Client, PASSWORD, on_each_database};
+use crate::{
+    database::run,
+    harness::{Client, PASSWORD, on_each_database},
+};
 
 async fn set_secret(client: &Client, project: &str, value: &str) {
     let body = json!({ "set": { "TOKEN": { "value": value, "kind": "secret" } }, "unset": [] });
@@ -108,6 +112,36 @@ async fn the_key_of_labels_is_not_offered() {
     on_each_database(async |server| {
         let admin = Admin::of(server).await;
         assert_eq!(admin.run(&["rotate-secrets", "label-hmac"]).await.code, Some(2));
+        admin.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_databases_password_is_replaced_and_its_file_with_it() {
+    on_each_database(async |server| {
+        let admin = Admin::of(server).await;
+        let url = server.config.database_url().expose().to_owned();
+        if !url.starts_with("postgres") {
+            admin.run(&["rotate-secrets", "database"]).await.failed("a database in a file has no password");
+            return admin.stop().await;
+        }
+        let role = format!("role_{}", uuid::Uuid::new_v4().simple());
+        run(&url, format!("CREATE ROLE {role} LOGIN PASSWORD 'old'")).await;
+        let (_, host) = url.rsplit_once('@').unwrap();
+        let old = format!("postgres://{role}:old@{host}");
+        let config = Config { database: Secret::new(&*old), ..server.config.clone() };
+        let of_role = Admin::on(config, &server.fakes).await;
+        of_role.run(&["rotate-secrets", "database"]).await.succeeded();
+        let file = of_role.file("database-0");
+        let new = fs::read_to_string(&file).unwrap();
+        assert!(new.starts_with(&format!("postgres://{role}:")) && new.trim() != old);
+        let connect = async |url: &str| paastech_db::Database::connect(url).await.map(|_| ());
+        connect(new.trim()).await.unwrap();
+        assert!(connect(&old).await.is_err(), "the old password is refused");
+        assert!(!fs::exists(format!("{file}.new")).unwrap());
+        of_role.stop().await;
+        run(&url, format!("DROP ROLE {role}")).await;
         admin.stop().await;
     })
     .await;
