@@ -10,7 +10,9 @@ use paastech_proto::{
     control::control_client::ControlClient, git::git_controller_client::GitControllerClient,
     pomegranate::pomegranate_client::PomegranateClient,
 };
-use paastech_runtime::{Clock, Neighbour, Peer, SecretFiles, Shutdown, Tls, serve::GrpcServer, transport};
+use paastech_runtime::{
+    Clock, Neighbour, Peer, SecretFiles, Shutdown, Tls, secrets::parse_key, serve::GrpcServer, transport,
+};
 
 use crate::{
     config::Config,
@@ -49,9 +51,11 @@ pub fn neighbours(config: Config) -> anyhow::Result<paastech_api::Neighbours> {
         }
         Neighbour::InProcess => {
             let secrets = SecretFiles::ensure(config.api.secrets_dir())?;
-            let of_installation = pomegranate::Config { instance: secrets.instance()?, ..config.pomegranate };
-            let key = LabelKey::new(*secrets.label_hmac()?);
-            transport::in_process(pomegranate::beside(of_installation, key)?.server())
+            // Nothing is made: a restore brings its own. Without them nothing on the engine is ours.
+            let instance = secrets.get("instance")?.map_or_else(|| "none".to_owned(), |id| id.to_string());
+            let key = secrets.get("label-hmac")?.and_then(|text| parse_key(&text)).unwrap_or_default();
+            let of_installation = pomegranate::Config { instance, ..config.pomegranate };
+            transport::in_process(pomegranate::beside(of_installation, LabelKey::new(*key))?.server())
         }
     };
     Ok(paastech_api::Neighbours {

@@ -41,7 +41,9 @@ pub(super) async fn a_destroyed_installation_is_restored_and_pushed_to_again(pla
     platform.halt().await;
     platform.destroy().await;
     restore(platform, &backup).await;
-    assert_eq!(hidden(&project).await, "hunter2", "the app went on all the time");
+    // The proxy was stopped too; the app went on all the time.
+    project.comes_to_serve("one", 10).await;
+    assert_eq!(hidden(&project).await, "hunter2");
     well(platform).await;
     let project = Project { api: platform.api.log_in(&developer.email).await, ..project };
     repository.commit(&Source::greeting("two")).await;

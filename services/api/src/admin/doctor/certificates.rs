@@ -27,12 +27,11 @@ fn examine(path: &Path, now: i64) -> Finding {
     let what = format!("{path} ends in {} days", left / DAY);
     match left {
         ..=0 => Finding::error(CHECK, format!("{path} has ended"), RENEW),
-        left if now < from => Finding::error(CHECK, format!("{path} begins in {} s", from - now), {
-            let _ = left;
-            "set this host's clock"
-        }),
-        left if left < 7 * DAY => Finding::error(CHECK, what, RENEW),
-        left if left < (to - from) / 3 => Finding::warning(CHECK, what, RENEW),
+        _ if now < from => {
+            Finding::error(CHECK, format!("{path} begins in {} s", from - now), "set this host's clock")
+        }
+        _ if left < 7 * DAY => Finding::error(CHECK, what, RENEW),
+        _ if left < (to - from) / 3 => Finding::warning(CHECK, what, RENEW),
         _ => Finding::ok(CHECK, what),
     }
 }
