@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .bytes(".paastech.git.v1.ArchiveResponse.chunk")
+        .bytes(".paastech.git.v1.ExportRepositoryResponse.chunk")
         .compile_fds(descriptors)?;
     Ok(())
 }

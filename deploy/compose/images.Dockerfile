@@ -10,7 +10,8 @@ RUN groupadd --system --gid 870 paastech && \
 USER 870:870
 
 FROM common AS api
-COPY bin/paastech-api /usr/local/bin/
+COPY bin/paastech-api bin/paastech-admin /usr/local/bin/
+ENV PAASTECH_CONFIG=/etc/paastech
 ENTRYPOINT ["paastech-api", "--config", "/etc/paastech"]
 
 FROM common AS pomegranate

@@ -42,6 +42,10 @@ pub struct Database {
     reader: AnyPool,
 }
 
+/// Of one transaction.
+const NO_TIMEOUTS: &str =
+    "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;";
+
 static DRIVERS: Once = Once::new();
 
 impl Database {
@@ -50,20 +54,28 @@ impl Database {
     /// # Errors
     /// An unknown kind of address, no connection, or a failed migration.
     pub async fn open(address: &str, migrator: &Migrator) -> Result<Self, DbError> {
+        let database = Self::connect(address).await?;
+        migrator.run(&database.writer).await?;
+        Ok(database)
+    }
+
+    /// Opens it as it is.
+    ///
+    /// # Errors
+    /// An unknown kind of address, or no connection.
+    pub async fn connect(address: &str) -> Result<Self, DbError> {
         DRIVERS.call_once(install_default_drivers);
-        let database = match address.split_once(':').map(|(scheme, _)| scheme) {
+        match address.split_once(':').map(|(scheme, _)| scheme) {
             Some("sqlite") => {
                 let writer = sqlite_pool(1).connect(address).await?;
-                Self { backend: Backend::Sqlite, writer, reader: sqlite_pool(4).connect(address).await? }
+                Ok(Self { backend: Backend::Sqlite, writer, reader: sqlite_pool(4).connect(address).await? })
             }
             Some("postgres" | "postgresql") => {
                 let pool = postgres_pool().connect(address).await?;
-                Self { backend: Backend::Postgres, writer: pool.clone(), reader: pool }
+                Ok(Self { backend: Backend::Postgres, writer: pool.clone(), reader: pool })
             }
-            _ => return Err(DbError::Address),
-        };
-        migrator.run(&database.writer).await?;
-        Ok(database)
+            _ => Err(DbError::Address),
+        }
     }
 
     /// Which database this is.
@@ -89,6 +101,56 @@ impl Database {
     /// No connection within the pool's time.
     pub async fn read(&self) -> Result<Tx, DbError> {
         Ok(self.reader.begin().await?)
+    }
+
+    /// A transaction that reads everything as it is at its first statement, however long it takes.
+    ///
+    /// # Errors
+    /// No connection within the pool's time.
+    pub async fn snapshot(&self) -> Result<Tx, DbError> {
+        if self.backend == Backend::Sqlite {
+            return self.read().await;
+        }
+        let mut tx = self.reader.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+        tx.execute(NO_TIMEOUTS).await?;
+        Ok(tx)
+    }
+
+    /// A transaction that may write, however long it takes.
+    ///
+    /// # Errors
+    /// No connection within the pool's time.
+    pub async fn begin_long(&self) -> Result<Tx, DbError> {
+        let mut tx = self.begin().await?;
+        if self.backend == Backend::Postgres {
+            tx.execute(NO_TIMEOUTS).await?;
+        }
+        Ok(tx)
+    }
+
+    /// The server's clock, in milliseconds since 1970; a file has none.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn clock_ms(&self) -> Result<Option<i64>, DbError> {
+        if self.backend == Backend::Sqlite {
+            return Ok(None);
+        }
+        let text = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+        Ok(Some(sqlx::query_scalar(text).fetch_one(&self.reader).await?))
+    }
+
+    /// Gives the role of this handle another password, on a server: `SCRAM-SHA-256$…`.
+    ///
+    /// # Errors
+    /// The server refuses, or the text is no such verifier.
+    pub async fn set_own_password(&self, verifier: &str) -> Result<(), DbError> {
+        if !verifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-$:+/=".contains(&byte)) {
+            return Err(DbError::Corrupt("verifier"));
+        }
+        let text = format!("ALTER ROLE CURRENT_USER PASSWORD '{verifier}'");
+        self.writer.execute(sqlx::AssertSqlSafe(text)).await?;
+        Ok(())
     }
 
     /// Whether it answers.

@@ -143,18 +143,27 @@ const IN_FILE: &str = "file:";
 /// A value that neither `Debug` nor `Serialize` shows. `file:<path>` in a configuration is what that file holds, which
 /// its owner alone may read.
 #[derive(Clone, Default)]
-pub struct Secret(SecretString);
+pub struct Secret {
+    text: SecretString,
+    file: Option<PathBuf>,
+}
 
 impl Secret {
     /// Hides `text`.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(SecretString::from(text.into()))
+        Self { text: SecretString::from(text.into()), file: None }
+    }
+
+    /// The file that holds it.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The value, for the one place that needs it.
     #[must_use]
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.text.expose_secret()
     }
 }
 
@@ -176,7 +185,7 @@ impl<'de> Deserialize<'de> for Secret {
         match text.strip_prefix(IN_FILE) {
             Some(path) => {
                 let held = read_private(Path::new(path)).map_err(D::Error::custom)?;
-                Ok(Self::new(held.trim_end_matches('\n')))
+                Ok(Self { file: Some(path.into()), ..Self::new(held.trim_end_matches('\n')) })
             }
             None => Ok(Self::new(text)),
         }

@@ -1,13 +1,16 @@
 //! The files that an installation makes at its first start: 32-byte keys, readable by their owner alone, and its id.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
+
+/// Only while a rotation is under way.
+const OLD_KEK: &str = "kek-old";
 
 /// A key; wiped from memory when dropped.
 pub type Key = Zeroizing<[u8; 32]>;
@@ -35,6 +38,102 @@ impl SecretFiles {
     /// The file is unreadable, malformed or open to others.
     pub fn kek(&self) -> io::Result<Key> {
         self.key("kek")
+    }
+
+    /// The key that wrapped them before, while some may still be wrapped by it.
+    ///
+    /// # Errors
+    /// The file is unreadable, malformed or open to others.
+    pub fn old_kek(&self) -> io::Result<Option<Key>> {
+        if self.dir.join(OLD_KEK).exists() { self.key(OLD_KEK).map(Some) } else { Ok(None) }
+    }
+
+    /// Makes a new `kek`, and the one before the old one, until [`Self::drop_old_kek`]. While there is an old one, nothing
+    /// changes.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn rotate_kek(&self) -> io::Result<()> {
+        let (kek, old) = (self.dir.join("kek"), self.dir.join(OLD_KEK));
+        let _taken = self.lock(File::lock)?;
+        let was_cut_off = match self.old_kek()? {
+            // Kept twice: the new one was not made yet.
+            Some(held) => held != self.kek()?,
+            None => fs::hard_link(&kek, &old).map(|()| false).map_err(|error| name(&old, &error))?,
+        };
+        if was_cut_off { Ok(()) } else { self.replace("kek", &new_key()) }
+    }
+
+    /// Destroys the old one.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn drop_old_kek(&self) -> io::Result<()> {
+        let _taken = self.lock(File::lock)?;
+        self.remove(OLD_KEK)
+    }
+
+    /// As long as the file is held, no key is replaced or destroyed.
+    ///
+    /// # Errors
+    /// The folder cannot be opened.
+    pub fn hold(&self) -> io::Result<File> {
+        self.lock(File::lock_shared)
+    }
+
+    /// Makes a new `jwt`.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn rotate_jwt(&self) -> io::Result<()> {
+        self.replace("jwt", &new_key())
+    }
+
+    /// Changes when `jwt` has been replaced.
+    #[must_use]
+    pub fn jwt_stamp(&self) -> Option<(u64, i64, i64)> {
+        let found = fs::metadata(self.dir.join("jwt")).ok()?;
+        Some((found.ino(), found.mtime(), found.mtime_nsec()))
+    }
+
+    /// The text of a secret, if there is one: for a backup.
+    ///
+    /// # Errors
+    /// The file is unreadable or open to others.
+    pub fn get(&self, file: &str) -> io::Result<Option<Zeroizing<String>>> {
+        match read_private(&self.dir.join(file)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(|text| Some(Zeroizing::new(text.trim().to_owned()))),
+        }
+    }
+
+    /// Writes a secret over what is there: whole, and never open to others.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn replace(&self, file: &str, text: &str) -> io::Result<()> {
+        let (path, aside) = (self.dir.join(file), self.aside(text)?);
+        let renamed = fs::rename(&aside, &path).map_err(|error| name(&path, &error));
+        if renamed.is_err() {
+            fs::remove_file(&aside)?;
+        }
+        renamed.and_then(|()| File::open(&self.dir)?.sync_all())
+    }
+
+    /// Removes a secret.
+    ///
+    /// # Errors
+    /// It is not there, or the folder cannot be written.
+    pub fn remove(&self, file: &str) -> io::Result<()> {
+        let path = self.dir.join(file);
+        fs::remove_file(&path).map_err(|error| name(&path, &error))?;
+        File::open(&self.dir)?.sync_all()
+    }
+
+    fn lock(&self, how: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
+        let dir = File::open(&self.dir).map_err(|error| name(&self.dir, &error))?;
+        how(&dir)?;
+        Ok(dir)
     }
 
     /// The seed of the key that signs access tokens.
@@ -72,10 +171,8 @@ impl SecretFiles {
     }
 
     fn key(&self, file: &str) -> io::Result<Key> {
-        let text = Zeroizing::new(self.read_or_make(file, || hex::encode(rand::random::<[u8; 32]>()))?);
-        let mut key = Key::default();
-        hex::decode_to_slice(text.trim(), key.as_mut_slice()).map_err(|_| malformed(&self.dir.join(file)))?;
-        Ok(key)
+        let text = Zeroizing::new(self.read_or_make(file, || new_key().to_string())?);
+        parse_key(&text).ok_or_else(|| malformed(&self.dir.join(file)))
     }
 
     fn read_or_make(&self, file: &str, make: impl FnOnce() -> String) -> io::Result<String> {
@@ -91,18 +188,39 @@ impl SecretFiles {
 
     /// Whole or absent: written aside, then linked to its name. Who comes second keeps what the first one made.
     fn publish(&self, path: &Path, text: &str) -> io::Result<()> {
-        let aside = self.dir.join(format!(".new-{}", uuid::Uuid::new_v4()));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&aside)?;
-        let linked = file
-            .write_all(format!("{text}\n").as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::hard_link(&aside, path));
+        let aside = self.aside(text)?;
+        let linked = fs::hard_link(&aside, path);
         fs::remove_file(&aside)?;
         match linked {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         }
     }
+
+    /// A file of the folder, on disk, under a name of its own.
+    fn aside(&self, text: &str) -> io::Result<PathBuf> {
+        let aside = self.dir.join(format!(".new-{}", uuid::Uuid::new_v4()));
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&aside);
+        let mut file = opened.map_err(|error| name(&self.dir, &error))?;
+        let written = file.write_all(format!("{text}\n").as_bytes()).and_then(|()| file.sync_all());
+        if let Err(error) = written {
+            fs::remove_file(&aside)?;
+            return Err(name(&self.dir, &error));
+        }
+        Ok(aside)
+    }
+}
+
+/// 64 hex digits; None when it is anything else.
+#[must_use]
+pub fn parse_key(text: &str) -> Option<Key> {
+    let mut key = Key::default();
+    hex::decode_to_slice(text.trim(), key.as_mut_slice()).ok()?;
+    Some(key)
+}
+
+fn new_key() -> Zeroizing<String> {
+    Zeroizing::new(hex::encode(rand::random::<[u8; 32]>()))
 }
 
 pub(crate) fn read_private(path: &Path) -> io::Result<String> {
@@ -136,6 +254,22 @@ mod tests {
         assert_eq!(files.instance().expect("made"), again.instance().expect("found"));
         let mode = fs::metadata(dir.path().join("secrets/kek")).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o400);
+    }
+
+    #[test]
+    fn a_rotation_that_was_cut_off_goes_on_with_the_same_keys() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let files = SecretFiles::ensure(dir.path()).expect("made");
+        let first = files.kek().expect("made");
+        fs::hard_link(dir.path().join("kek"), dir.path().join(OLD_KEK)).expect("cut off before the new one");
+        files.rotate_kek().expect("rotated");
+        let second = files.kek().expect("there");
+        assert_ne!(second, first);
+        files.rotate_kek().expect("goes on");
+        assert_eq!((files.kek().expect("there"), files.old_kek().expect("there")), (second, Some(first)));
+        files.drop_old_kek().expect("dropped");
+        assert_eq!(files.old_kek().expect("gone"), None);
+        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1, "the new key alone");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use paastech_types::ProjectId;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::{limit::Limiters, password::Passwords, token::TokenKey},
+    auth::{limit::Limiters, password::Passwords, token::Tokens},
     config::{AppScheme, Config},
     engine::Engine,
     secrets::Vault,
@@ -29,14 +29,14 @@ pub(crate) struct State {
     pub(crate) git: GitControllerClient<Transport>,
     pub(crate) pomegranate: PomegranateClient<Transport>,
     pub(crate) vault: Vault,
-    pub(crate) tokens: TokenKey,
+    pub(crate) tokens: Tokens,
     pub(crate) passwords: Passwords,
     pub(crate) limiters: Limiters,
     pub(crate) engine: Engine,
     /// Cancelled when the process begins to stop: streams end.
     pub(crate) stopping: CancellationToken,
-    /// Keeps other processes out of a database in a file.
-    pub(crate) _lock: Option<File>,
+    /// Keeps other processes out of a database in a file, and a restore out of any.
+    pub(crate) _lock: File,
 }
 
 impl Deref for App {

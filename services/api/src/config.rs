@@ -165,6 +165,14 @@ impl Config {
         }
         self.database.clone()
     }
+
+    /// The file of a database that is one.
+    #[must_use]
+    pub fn database_file(&self) -> Option<PathBuf> {
+        let url = self.database_url();
+        let path = url.expose().strip_prefix("sqlite:")?;
+        Some(path.split_once('?').map_or(path, |(path, _)| path).trim_start_matches("//").into())
+    }
 }
 
 /// What an installation is for.

@@ -1,5 +1,6 @@
 //! The api: HTTP for clients, the database, the operations, and the internal `control.v1` server.
 
+pub mod admin;
 mod app;
 mod auth;
 pub mod config;

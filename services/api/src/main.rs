@@ -2,16 +2,12 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
 use clap::Parser;
 use paastech_api::{Config, Neighbours, Service};
-use paastech_proto::{
-    git::git_controller_client::GitControllerClient, pomegranate::pomegranate_client::PomegranateClient,
-};
 use paastech_runtime::{
-    Clock, Neighbour, Peer, Shutdown, Tls, config, metrics,
+    Clock, Peer, Shutdown, Tls, config, metrics,
     serve::{GrpcServer, check_health},
-    telemetry, transport,
+    telemetry,
 };
 
 /// The HTTP API of PaaSTech, its database and its operations.
@@ -46,14 +42,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let _traces = telemetry::init(&config.log, &config.tracing, "paastech-api")?;
-    let remote = |key: &str, neighbour: &Neighbour, peer: Peer| match neighbour {
-        Neighbour::Url(uri) => transport::remote(uri, tls.as_ref(), peer).with_context(|| key.to_owned()),
-        Neighbour::InProcess => anyhow::bail!("{key}: this process holds the api alone: give an address"),
-    };
-    let git = remote("git_controller", &config.git_controller, Peer::GitController)?;
-    let pomegranate = remote("pomegranate", &config.pomegranate, Peer::Pomegranate)?;
-    let neighbours =
-        Neighbours { git: GitControllerClient::new(git), pomegranate: PomegranateClient::new(pomegranate) };
+    let neighbours = Neighbours::remote(&config, tls.as_ref())?;
     let shutdown = Shutdown::new();
     metrics::serve(&config.metrics, "paastech-api", &shutdown).await?;
     let control = GrpcServer::bind(config.control_listen, tls.clone()).await?;

@@ -1,6 +1,6 @@
 //! Values at rest: a key of the installation wraps one data key per project, which seals the project's secrets.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, fs::File};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chacha20poly1305::{
@@ -10,7 +10,7 @@ use chacha20poly1305::{
 use paastech_db::Tx;
 use paastech_runtime::{
     Secret,
-    secrets::{Key, SecretFiles},
+    secrets::{Key, SecretFiles, parse_key},
 };
 use paastech_types::ProjectId;
 use sha2::{Digest as _, Sha256};
@@ -31,10 +31,10 @@ const FORMAT: u8 = 1;
 const NONCE: usize = 24;
 const KEY_ID: usize = 4;
 
-/// The installation's key. Clones share it.
+/// The installation's key, as its file says at each use: it may be rotated.
 #[derive(Clone)]
 pub struct Vault {
-    kek: Arc<Key>,
+    files: SecretFiles,
 }
 
 impl fmt::Debug for Vault {
@@ -65,24 +65,47 @@ impl Vault {
     /// # Errors
     /// The key cannot be read or made.
     pub fn open(files: &SecretFiles) -> std::io::Result<Self> {
-        Ok(Self { kek: Arc::new(files.kek()?) })
+        files.kek()?;
+        Ok(Self { files: files.clone() })
     }
 
-    /// A new data key for a project, wrapped: the `data_key` of its row.
-    pub(crate) fn new_data_key(&self, project: ProjectId) -> Result<String, SealError> {
+    /// A new data key for a project, wrapped: the `data_key` of its row. While the file is held, the key that wrapped it
+    /// stays the current one: until the row is committed.
+    pub(crate) fn new_data_key(&self, project: ProjectId) -> Result<(String, File), Error> {
+        let held = self.files.hold().map_err(unreadable)?;
         let key = Zeroizing::new(rand::random::<[u8; 32]>());
-        seal(&self.kek, key.as_slice(), &format!("project|data_key|{project}"))
+        Ok((seal(&self.kek()?, key.as_slice(), &wrapping_place(project))?, held))
     }
 
     /// The data key of a project, unwrapped.
-    pub(crate) fn data_key(&self, project: &project::Row) -> Result<DataKey, SealError> {
-        let plain = unseal(&self.kek, &project.data_key, &format!("project|data_key|{}", project.id))?;
-        let mut key = Key::default();
-        if plain.len() != key.len() {
-            return Err(SealError);
-        }
-        key.copy_from_slice(&plain);
+    pub(crate) fn data_key(&self, project: &project::Row) -> Result<DataKey, Error> {
+        let key = unwrap(&self.keks()?, project.id, &project.data_key)?;
         Ok(DataKey { project: project.id, key })
+    }
+
+    /// The current key, and the one before it while that is being replaced.
+    fn keks(&self) -> Result<Vec<Key>, Error> {
+        let _held = self.files.hold().map_err(unreadable)?;
+        let old = self.files.old_kek().map_err(unreadable)?;
+        Ok([self.kek()?].into_iter().chain(old).collect())
+    }
+
+    /// The current key. A lost one is not made anew: what it has sealed needs it.
+    fn kek(&self) -> Result<Key, Error> {
+        let text = self.files.get("kek").map_err(unreadable)?;
+        let key = text.and_then(|text| parse_key(&text));
+        key.ok_or(Error::Defect("the installation's key is missing: put secrets/kek back"))
+    }
+
+    /// The same data key, wrapped by the current key; None when it is already.
+    pub(crate) fn rewrap(&self, project: ProjectId, data_key: &str) -> Result<Option<String>, Error> {
+        let keks = self.keks()?;
+        let current = keks.first().ok_or(SealError)?;
+        if wrapped_by(data_key) == Some(key_name(current)) {
+            return Ok(None);
+        }
+        let key = unwrap(&keks, project, data_key)?;
+        Ok(Some(seal(current, key.as_slice(), &wrapping_place(project))?))
     }
 
     /// The variables of one configuration version, opened for the app.
@@ -150,6 +173,38 @@ fn unseal(key: &Key, sealed: &str, place: &str) -> Result<Zeroizing<Vec<u8>>, Se
         .decrypt(&XNonce::from(*nonce), Payload { msg: text, aad: place.as_bytes() })
         .map(Zeroizing::new)
         .map_err(|_| SealError)
+}
+
+fn wrapping_place(project: ProjectId) -> String {
+    format!("project|data_key|{project}")
+}
+
+/// A project's data key, by whichever of the keys wrapped it.
+pub(crate) fn unwrap(keks: &[Key], project: ProjectId, data_key: &str) -> Result<Key, SealError> {
+    let by = wrapped_by(data_key).ok_or(SealError)?;
+    let kek = keks.iter().find(|kek| key_name(kek) == by).ok_or(SealError)?;
+    let plain = unseal(kek, data_key, &wrapping_place(project))?;
+    let mut key = Key::default();
+    if plain.len() != key.len() {
+        return Err(SealError);
+    }
+    key.copy_from_slice(&plain);
+    Ok(key)
+}
+
+/// The name of the key that wrapped a data key, in hex.
+pub(crate) fn wrapped_by(data_key: &str) -> Option<String> {
+    let bytes = BASE64_STANDARD.decode(data_key).ok()?;
+    bytes.get(1..=KEY_ID).map(hex::encode)
+}
+
+/// What a key is called: 8 hex digits that tell nothing about it.
+pub(crate) fn key_name(key: &Key) -> String {
+    hex::encode(key_id(key))
+}
+
+fn unreadable(source: std::io::Error) -> Error {
+    Error::File { what: "the installation's key cannot be read".to_owned(), source }
 }
 
 /// Tells keys apart without telling anything about them.

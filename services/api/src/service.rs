@@ -16,13 +16,13 @@ use paastech_proto::{
     pomegranate::pomegranate_client::PomegranateClient,
 };
 use paastech_registry::TokenKey;
-use paastech_runtime::{Clock, SecretFiles, Shutdown, Transport};
+use paastech_runtime::{Clock, Neighbour, Peer, SecretFiles, Shutdown, Tls, Transport, transport};
 use rustix::fs::{FlockOperation, flock};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{self, App, State},
-    auth::{limit::Limiters, password::Passwords, token},
+    auth::{limit::Limiters, password::Passwords, token::Tokens},
     config::Config,
     control::ControlService,
     engine::{self, Engine},
@@ -40,6 +40,22 @@ pub struct Neighbours {
     pub git: GitControllerClient<Transport>,
     /// Builds and releases.
     pub pomegranate: PomegranateClient<Transport>,
+}
+
+impl Neighbours {
+    /// Both, where the configuration says they are.
+    ///
+    /// # Errors
+    /// One has no address, or one that the certificates do not fit.
+    pub fn remote(config: &Config, tls: Option<&Arc<Tls>>) -> anyhow::Result<Self> {
+        let remote = |key: &str, neighbour: &Neighbour, peer: Peer| match neighbour {
+            Neighbour::Url(uri) => transport::remote(uri, tls, peer).with_context(|| key.to_owned()),
+            Neighbour::InProcess => anyhow::bail!("{key}: this process holds the api alone: give an address"),
+        };
+        let git = remote("git_controller", &config.git_controller, Peer::GitController)?;
+        let pomegranate = remote("pomegranate", &config.pomegranate, Peer::Pomegranate)?;
+        Ok(Self { git: GitControllerClient::new(git), pomegranate: PomegranateClient::new(pomegranate) })
+    }
 }
 
 /// The api, bound and migrated, not yet serving.
@@ -69,7 +85,8 @@ impl Service {
             None => None,
         };
         let secrets = SecretFiles::ensure(config.secrets_dir())?;
-        let (db, lock) = open_database(&config).await?;
+        let lock = lock(&config)?;
+        let db = open_database(&config).await?;
         setup::ensure_token(&db, &config.data_dir, &clock).await?;
         let vault = Vault::open(&secrets)?;
         let engine = Engine::new(engine::Parts {
@@ -89,7 +106,7 @@ impl Service {
             },
         });
         let app = App::new(State {
-            tokens: token::TokenKey::new(&secrets.jwt()?, secrets.instance()?).context("secrets/jwt")?,
+            tokens: Tokens::open(&secrets).context("secrets/jwt")?,
             passwords: Passwords::new(&config.password).map_err(anyhow::Error::msg)?,
             limiters: Limiters::new(&config.limits),
             stopping: CancellationToken::new(),
@@ -158,20 +175,32 @@ impl Service {
 }
 
 /// Migrations are part of the program.
-async fn open_database(config: &Config) -> anyhow::Result<(Database, Option<File>)> {
-    static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+pub(crate) static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// The database, up to date.
+pub(crate) async fn open_database(config: &Config) -> anyhow::Result<Database> {
     let url = config.database_url();
-    let lock = if url.expose().starts_with("sqlite:") { Some(lock(&config.data_dir)?) } else { None };
-    let database = Database::open(url.expose(), &MIGRATOR).await.context("the database cannot be opened")?;
-    Ok((database, lock))
+    Database::open(url.expose(), &MIGRATOR).await.context("the database cannot be opened")
 }
 
 /// A database in a file has one api: it takes every claim in there for a dead process's.
-fn lock(data_dir: &Path) -> anyhow::Result<File> {
-    let path = data_dir.join("api.lock");
+fn lock(config: &Config) -> anyhow::Result<File> {
+    let alone = config.database_file().is_some();
+    let how =
+        if alone { FlockOperation::NonBlockingLockExclusive } else { FlockOperation::NonBlockingLockShared };
+    lock_as(config, how)
+}
+
+/// Held as long as no api may use the data directory.
+pub(crate) fn lock_out(config: &Config) -> anyhow::Result<File> {
+    lock_as(config, FlockOperation::NonBlockingLockExclusive)
+}
+
+fn lock_as(config: &Config, how: FlockOperation) -> anyhow::Result<File> {
+    let path = config.data_dir.join("api.lock");
     let file = File::create(&path).with_context(|| path.display().to_string())?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        anyhow::bail!("another api uses the data directory {}: stop it first", data_dir.display());
+    if flock(&file, how).is_err() {
+        anyhow::bail!("another api uses the data directory {}: stop it first", config.data_dir.display());
     }
     Ok(file)
 }

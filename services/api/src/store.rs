@@ -5,6 +5,7 @@ pub(crate) mod account;
 pub(crate) mod configuration;
 pub(crate) mod container;
 pub(crate) mod desired;
+pub(crate) mod dump;
 pub(crate) mod idempotency;
 pub(crate) mod image;
 pub(crate) mod invitation;

@@ -1,6 +1,7 @@
 //! Bare repositories, one per project, named by the project's UUID; reached over `paastech.git.v1`.
 
 pub mod archive;
+mod bundle;
 pub mod cage;
 pub mod config;
 pub mod error;
@@ -28,14 +29,18 @@ pub use crate::{config::Config, error::Error, repositories::Repositories, servic
 /// The directory cannot be made or read.
 pub async fn build(config: Config, shutdown: Shutdown) -> anyhow::Result<GitControllerServer<GitService>> {
     let root = config.root.clone();
-    let (repositories, leftovers) = tokio::task::spawn_blocking(move || {
-        let repositories = Repositories::open(&root)?;
-        let leftovers = repositories.leftovers()?;
-        anyhow::Ok((repositories, leftovers))
-    })
-    .await??;
+    let leftovers = tokio::task::spawn_blocking(move || Repositories::open(&root)?.leftovers()).await??;
     // Removal may take long and nothing waits for it: the names are not used again.
     tokio::task::spawn_blocking(move || repositories::remove_all(&leftovers));
+    beside(config, shutdown)
+}
+
+/// The same beside one that may be running: clears nothing away.
+///
+/// # Errors
+/// As [`build`].
+pub fn beside(config: Config, shutdown: Shutdown) -> anyhow::Result<GitControllerServer<GitService>> {
+    let repositories = Repositories::open(&config.root)?;
     let maintenance = Maintenance {
         applet: cage::applet(config.applet.as_deref()).context("applet")?,
         git: config.git,

@@ -9,6 +9,8 @@ use std::{
 
 use git2::{Repository, RepositoryInitOptions};
 use paastech_types::{Branch, ProjectId};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::{Error, fence};
@@ -86,8 +88,17 @@ impl Repositories {
             Err(Error::NoRepository(_)) => {}
             Err(error) => return Err(error),
         }
+        let aside = self.make(fence, branch)?;
+        sync_tree(aside.path())?;
+        fs::rename(aside.keep(), self.path(project))?;
+        File::open(&self.root)?.sync_all()?;
+        Ok(())
+    }
+
+    /// An empty repository aside, removed when dropped.
+    fn make(&self, fence: i64, branch: &Branch) -> Result<TempDir, Error> {
         let aside = tempfile::Builder::new().prefix("repository-").tempdir_in(self.root.join(NEW))?;
-        let repository = Repository::init_opts(
+        Repository::init_opts(
             aside.path(),
             RepositoryInitOptions::new()
                 .bare(true)
@@ -95,13 +106,38 @@ impl Repositories {
                 .external_template(false)
                 .initial_head(branch.as_str()),
         )?;
-        drop(repository);
         fs::remove_dir_all(aside.path().join("hooks"))?;
         fence::admit(aside.path(), fence)?;
+        Ok(aside)
+    }
+
+    /// Puts a repository, filled by `fill`, in the place of the project's own, if it has one.
+    pub(crate) fn replace(
+        &self,
+        project: ProjectId,
+        fence: i64,
+        branch: &Branch,
+        fill: impl FnOnce(&Repository) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let aside = self.make(fence, branch)?;
+        fill(&Repository::open_bare(aside.path())?)?;
         sync_tree(aside.path())?;
-        fs::rename(aside.keep(), self.path(project))?;
+        let _changing = self.lock();
+        let path = self.path(project);
+        if path.symlink_metadata().is_ok() {
+            fence::check(&path, fence)?;
+            // What was there is removed with the temporary directory that now has it.
+            renameat_with(CWD, aside.path(), CWD, &path, RenameFlags::EXCHANGE).map_err(io::Error::from)?;
+        } else {
+            fs::rename(aside.keep(), &path)?;
+        }
         File::open(&self.root)?.sync_all()?;
         Ok(())
+    }
+
+    /// A file aside, without a name.
+    pub(crate) fn spool(&self) -> io::Result<File> {
+        tempfile::tempfile_in(self.root.join(NEW))
     }
 
     /// Moves a repository to the trash and removes it there. A repeat, or an unknown one, is fine.

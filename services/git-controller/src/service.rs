@@ -5,18 +5,19 @@ use std::{io, pin::Pin, sync::Arc};
 use git2::Oid as GitOid;
 use paastech_proto::git::{
     ArchiveLimits, ArchiveRequest, ArchiveResponse, CreateRepositoryRequest, CreateRepositoryResponse,
-    DeleteRepositoryRequest, DeleteRepositoryResponse, InspectRepositoryRequest, InspectRepositoryResponse,
+    DeleteRepositoryRequest, DeleteRepositoryResponse, ExportRepositoryRequest, ExportRepositoryResponse,
+    ImportRepositoryRequest, ImportRepositoryResponse, InspectRepositoryRequest, InspectRepositoryResponse,
     ListRefsRequest, ListRefsResponse, ListRepositoriesRequest, ListRepositoriesResponse, MaintainRequest,
     MaintainResponse, ResolveRevisionRequest, ResolveRevisionResponse, Scope, SetDeployBranchRequest,
-    SetDeployBranchResponse, git_controller_server::GitController,
+    SetDeployBranchResponse, git_controller_server::GitController, import_repository_request::Part,
 };
 use paastech_runtime::Chunks;
 use paastech_types::{Branch, Oid, ProjectId};
-use tokio::sync::mpsc;
-use tokio_stream::{Stream, wrappers::ReceiverStream};
-use tonic::{Request, Response, Status};
+use tokio::{io::AsyncWriteExt as _, sync::mpsc};
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
 
-use crate::{Error, Repositories, archive, fence, maintain::Maintenance, refs, repositories};
+use crate::{Error, Repositories, archive, bundle, fence, maintain::Maintenance, refs, repositories};
 
 /// The generated server's handler.
 #[derive(Clone)]
@@ -24,6 +25,7 @@ pub struct GitService {
     repositories: Arc<Repositories>,
     limits: archive::Limits,
     maintenance: Arc<Maintenance>,
+    bundles: Arc<bundle::Programs>,
 }
 
 impl GitService {
@@ -32,7 +34,8 @@ impl GitService {
         limits: archive::Limits,
         maintenance: Maintenance,
     ) -> Self {
-        Self { repositories, limits, maintenance: Arc::new(maintenance) }
+        let bundles = bundle::Programs { applet: maintenance.applet.clone(), git: maintenance.git.clone() };
+        Self { repositories, limits, maintenance: Arc::new(maintenance), bundles: Arc::new(bundles) }
     }
 
     /// Runs `work`, which blocks on the disk.
@@ -189,6 +192,62 @@ impl GitController for GitService {
         let projects = self.blocking(Repositories::list).await?;
         let project_ids = projects.iter().map(ProjectId::to_string).collect();
         Ok(Response::new(ListRepositoriesResponse { project_ids }))
+    }
+
+    type ExportRepositoryStream =
+        Pin<Box<dyn Stream<Item = Result<ExportRepositoryResponse, Status>> + Send>>;
+
+    async fn export_repository(
+        &self,
+        request: Request<ExportRepositoryRequest>,
+    ) -> Result<Response<Self::ExportRepositoryStream>, Status> {
+        let project = project(&request.into_inner().project_id)?;
+        let (path, has_refs) = self
+            .blocking(move |repositories| {
+                let repository = repositories.repository(project)?;
+                let has_refs = repository.references()?.next().is_some();
+                Ok((repository.path().to_owned(), has_refs))
+            })
+            .await?;
+        let (bundles, (sender, receiver)) = (self.bundles.clone(), mpsc::channel(4));
+        tokio::spawn(async move {
+            let sent = if has_refs { bundles.send(&path, &sender).await } else { Ok(()) };
+            let end = ExportRepositoryResponse { chunk: Default::default(), end: true };
+            drop(sender.send(sent.map(|()| end).map_err(Status::from)).await);
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn import_repository(
+        &self,
+        request: Request<Streaming<ImportRepositoryRequest>>,
+    ) -> Result<Response<ImportRepositoryResponse>, Status> {
+        let mut parts = request.into_inner();
+        let first = parts.next().await.transpose()?.and_then(|message| message.part);
+        let Some(Part::Header(header)) = first else {
+            return Err(Status::invalid_argument("the first message must be the header"));
+        };
+        let (project, fence) = scope(header.scope)?;
+        let branch = branch(&header.deploy_branch)?;
+        let mut bundle =
+            tokio::fs::File::from_std(self.blocking(|repositories| Ok(repositories.spool()?)).await?);
+        loop {
+            match parts.next().await.transpose()?.and_then(|message| message.part) {
+                Some(Part::Chunk(chunk)) => bundle.write_all(&chunk).await.map_err(Error::from)?,
+                Some(Part::End(_)) => break,
+                Some(Part::Header(_)) => {
+                    return Err(Status::invalid_argument("only chunks may follow the header"));
+                }
+                None => return Err(Status::unavailable("the bundle was cut off")),
+            }
+        }
+        bundle.flush().await.map_err(Error::from)?;
+        let bundle = bundle.into_std().await;
+        self.blocking(move |repositories| {
+            repositories.replace(project, fence, &branch, |repository| bundle::unpack(bundle, repository))
+        })
+        .await?;
+        Ok(Response::new(ImportRepositoryResponse {}))
     }
 }
 

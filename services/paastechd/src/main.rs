@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use paastech_api::admin;
 use paastech_runtime::{Shutdown, telemetry};
 use paastechd::{config::Config, wire};
 use tikv_jemallocator::Jemalloc;
@@ -17,11 +18,23 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 struct Arguments {
     /// Configuration file (TOML); may be given again, the later wins, and the environment (PAASTECH__SECTION__KEY)
     /// over all.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Vec<PathBuf>,
     /// Print the merged configuration, secrets redacted, and exit.
     #[arg(long)]
     check_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Operate the installation, beside the process that runs or without one
+    #[command(
+        subcommand,
+        after_help = "Example:\n  paastechd admin doctor\n\nIt is `paastech-admin` by another name."
+    )]
+    Admin(admin::Command),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -35,6 +48,10 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Some(Command::Admin(command)) = arguments.command {
+        let installation = wire::installation(&config);
+        return runtime.block_on(admin::run(command, installation, || wire::neighbours(config)));
+    }
     let grace = Duration::from_secs(config.stop_seconds);
     runtime.block_on(async move {
         let _traces = telemetry::init(&config.log, &config.tracing, "paastechd")?;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use paastech_api::admin::Installation;
 use paastech_edge::Edge;
 use paastech_labels::LabelKey;
 use paastech_proto::{
@@ -10,7 +11,8 @@ use paastech_proto::{
     pomegranate::pomegranate_client::PomegranateClient,
 };
 use paastech_runtime::{
-    Clock, Neighbour, Peer, SecretFiles, Shutdown, Tls, metrics, serve::GrpcServer, transport,
+    Clock, Neighbour, Peer, SecretFiles, Shutdown, Tls, metrics, secrets::parse_key, serve::GrpcServer,
+    transport,
 };
 
 use crate::{
@@ -28,6 +30,50 @@ pub struct Running {
     pub edge: SocketAddr,
     /// The data directory stays this process's own until this is dropped.
     pub lock: DataDirLock,
+}
+
+/// The api's neighbours for whoever works beside a running process: nothing is cleared, and nothing served.
+///
+/// # Errors
+/// Whatever cannot be opened, by name.
+pub fn neighbours(config: Config) -> anyhow::Result<paastech_api::Neighbours> {
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    let git = match &config.api.git_controller {
+        Neighbour::Url(uri) => {
+            transport::remote(uri, tls.as_ref(), Peer::GitController).context("api.git_controller")?
+        }
+        Neighbour::InProcess => {
+            transport::in_process(paastech_git_controller::beside(config.git_controller, Shutdown::new())?)
+        }
+    };
+    let pomegranate = match &config.api.pomegranate {
+        Neighbour::Url(uri) => {
+            transport::remote(uri, tls.as_ref(), Peer::Pomegranate).context("api.pomegranate")?
+        }
+        Neighbour::InProcess => {
+            let secrets = SecretFiles::ensure(config.api.secrets_dir())?;
+            // Nothing is made: a restore brings its own. Without them nothing on the engine is ours.
+            let instance = secrets.get("instance")?.map_or_else(|| "none".to_owned(), |id| id.to_string());
+            let key = secrets.get("label-hmac")?.and_then(|text| parse_key(&text)).unwrap_or_default();
+            let of_installation = pomegranate::Config { instance, ..config.pomegranate };
+            transport::in_process(pomegranate::beside(of_installation, LabelKey::new(*key))?.server())
+        }
+    };
+    Ok(paastech_api::Neighbours {
+        git: GitControllerClient::new(git),
+        pomegranate: PomegranateClient::new(pomegranate),
+    })
+}
+
+/// What an operator's commands are done to.
+#[must_use]
+pub fn installation(config: &Config) -> Installation {
+    Installation {
+        config: config.api.clone(),
+        tls: config.tls.clone(),
+        folders: vec![config.git_controller.root.clone()],
+        host_key: Some(config.ssh.host_key()),
+    }
 }
 
 /// Builds every service that the configuration leaves to this process, and starts them.

@@ -33,7 +33,9 @@ use paastech_proto::pomegranate::pomegranate_server::PomegranateServer;
 use paastech_runtime::Clock;
 
 pub use build::{Manifest, manifest_schema};
-pub use config::{BuildConfig, BuildpackConfig, Config, LimitsConfig, ProxyConfig, ProxyKind, RegistryConfig};
+pub use config::{
+    BuildConfig, BuildpackConfig, Config, LimitsConfig, ProxyConfig, ProxyKind, RegistryConfig,
+};
 pub use service::Handler;
 
 use crate::{
@@ -54,13 +56,31 @@ impl Service {
     }
 }
 
-/// An empty folder for the sockets of engine gates: those of an earlier process serve nobody.
-fn gates(dir: &Path) -> std::io::Result<PathBuf> {
+fn check(config: &Config) -> anyhow::Result<()> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    ensure!(
+        (1..=64).contains(&config.instance.len()) && config.instance.bytes().all(plain),
+        "pomegranate: `instance` must be 1 to 64 letters, digits and hyphens"
+    );
+    Ok(())
+}
+
+/// The folder of the sockets of engine gates.
+fn gate_dir(config: &Config) -> PathBuf {
+    config.gate_dir.clone().unwrap_or_else(|| config.state_dir.join("gates"))
+}
+
+fn made(dir: &Path) -> std::io::Result<PathBuf> {
     std::fs::create_dir_all(dir)?;
-    for entry in std::fs::read_dir(dir)? {
+    dir.canonicalize()
+}
+
+/// The gates of an earlier process serve nobody.
+fn empty(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(made(dir)?)? {
         std::fs::remove_dir_all(entry?.path())?;
     }
-    dir.canonicalize()
+    Ok(())
 }
 
 /// Opens the state folder and clears what an interrupted process left. The engine need not be up yet.
@@ -68,13 +88,24 @@ fn gates(dir: &Path) -> std::io::Result<PathBuf> {
 /// # Errors
 /// A malformed installation id, or a state folder that cannot be used.
 pub async fn build(config: Config, key: LabelKey) -> anyhow::Result<Service> {
+    check(&config)?;
     LazyLock::force(&METRICS);
     paastech_engine_gate::metrics::register();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    ensure!(
-        (1..=64).contains(&config.instance.len()) && config.instance.bytes().all(plain),
-        "pomegranate: `instance` must be 1 to 64 letters, digits and hyphens"
-    );
+    let engine = Engine::new(config.socket.clone(), config.instance.clone(), key.clone());
+    if let Err(error) = volume::sweep(&engine).await {
+        tracing::warn!(%error, "the engine does not answer yet");
+    }
+    let dir = gate_dir(&config);
+    empty(&dir).with_context(|| format!("folder of gates {}", dir.display()))?;
+    beside(config, key)
+}
+
+/// The same beside one that may be running: clears nothing.
+///
+/// # Errors
+/// As [`build`].
+pub fn beside(config: Config, key: LabelKey) -> anyhow::Result<Service> {
+    check(&config)?;
     let state = || format!("state folder {}", config.state_dir.display());
     let fences = Fences::open(config.state_dir.join("fences")).with_context(state)?;
     let sources =
@@ -82,12 +113,9 @@ pub async fn build(config: Config, key: LabelKey) -> anyhow::Result<Service> {
     let registry = config.registry.clone().map(Registry::new).transpose().context("registry")?;
     let engine = Engine::new(config.socket.clone(), config.instance.clone(), key).with_registry(registry);
     let engine = Arc::new(engine);
-    if let Err(error) = volume::sweep(&engine).await {
-        tracing::warn!(%error, "the engine does not answer yet");
-    }
     let sources = Arc::new(sources);
-    let gate_dir = config.gate_dir.clone().unwrap_or_else(|| config.state_dir.join("gates"));
-    let gates = gates(&gate_dir).with_context(|| format!("folder of gates {}", gate_dir.display()))?;
+    let dir = gate_dir(&config);
+    let gates = made(&dir).with_context(|| format!("folder of gates {}", dir.display()))?;
     let builds = Builds::new(Arc::clone(&engine), Arc::clone(&sources), Clock::system(), &config, gates);
     Ok(Service { handler: Handler::new(config, engine, fences, sources, builds) })
 }

@@ -20,7 +20,8 @@ impl Metrics {
     fn new() -> Self {
         let waiting = "Builds that wait for their turn";
         let duration = "Time of a build from its turn to its end";
-        let outcomes = ["succeeded", "failed", "timed_out", "cancelled", "unavailable", "internal", "interrupted"];
+        let outcomes =
+            ["succeeded", "failed", "timed_out", "cancelled", "unavailable", "internal", "interrupted"];
         Self {
             builds_waiting: single("builds_waiting", waiting, Gauge::default()),
             builds_running: single("builds_running", "Builds that have their turn", Gauge::default()),

@@ -9,6 +9,8 @@ use paastech_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::ssh::host_key;
+
 /// The configuration of the SSH server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -55,6 +57,14 @@ impl Default for Config {
             archive: archive::Limits::default(),
             limits: Limits::default(),
         }
+    }
+}
+
+impl Config {
+    /// Where the host key is.
+    #[must_use]
+    pub fn host_key(&self) -> PathBuf {
+        self.state_dir.join(host_key::FILE)
     }
 }
 

@@ -29,6 +29,12 @@ impl ThrowAwayDatabase {
         format!("{server}/{}", self.name)
     }
 
+    /// Makes it anew.
+    pub(crate) async fn empty(&self) -> Result<()> {
+        self.remove().await?;
+        execute(&self.server, format!("CREATE DATABASE {}", self.name)).await
+    }
+
     /// Removes it with whatever is still connected.
     pub(crate) async fn remove(&self) -> Result<()> {
         execute(&self.server, format!("DROP DATABASE {} WITH (FORCE)", self.name)).await

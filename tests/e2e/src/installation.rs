@@ -132,9 +132,8 @@ impl Installation {
         Ok(())
     }
 
-    /// Takes it down and up again.
-    pub(crate) async fn cycle(&self) -> Result<()> {
-        self.down().await?;
+    /// Starts what is down.
+    pub(crate) async fn up(&self) -> Result<()> {
         let mut up = self.compose();
         up.args(["up", "--detach"]);
         run(up).await

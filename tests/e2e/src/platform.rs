@@ -16,7 +16,7 @@ use tokio::{sync::Mutex, time::Instant};
 use toml::Table;
 
 use crate::{
-    Api, Developer, Shape,
+    Api, Developer, Ended, Shape,
     api::PASSWORD,
     binaries,
     collector::Collector,
@@ -26,6 +26,7 @@ use crate::{
     firewall::Firewall,
     installation::Installation,
     process::{self, Process},
+    push::capture,
     web::Site,
 };
 
@@ -432,20 +433,59 @@ impl Platform {
 
     /// Ends every program as an operator does, and starts them again.
     pub(crate) async fn cycle(&self) {
+        self.halt().await;
+        self.resume().await;
+    }
+
+    /// Ends every program as an operator does.
+    pub(crate) async fn halt(&self) {
         match &self.programs {
             Programs::Processes(processes) => {
                 for process in processes.lock().await.iter_mut() {
                     process.stop().await.expect("a program ends by SIGTERM");
                 }
+            }
+            Programs::Installation(installation, _) => installation.down().await.expect("down"),
+        }
+    }
+
+    /// Starts what does not run.
+    pub(crate) async fn resume(&self) {
+        match &self.programs {
+            Programs::Processes(processes) => {
                 for process in processes.lock().await.iter_mut() {
-                    process.start().expect("what ran once starts again");
+                    process.ensure().expect("what ran once starts again");
                 }
             }
-            Programs::Installation(installation, _) => {
-                installation.cycle().await.expect("down and up again");
-            }
+            Programs::Installation(installation, _) => installation.up().await.expect("up again"),
         }
         self.ready().await.expect("ready again");
+    }
+
+    /// What an operator's program says of the installation, to its end.
+    pub(crate) async fn admin(&self, words: &[&str]) -> Ended {
+        let (program, config, first) = match self.shape {
+            Shape::Services => ("paastech-admin", "paastech-api.toml", None),
+            _ => ("paastechd", "paastechd.toml", Some("admin")),
+        };
+        let mut command = self.command(binaries::find(program).expect("it is built"));
+        command.args(first).arg("--config").arg(self.dir.path().join(config)).args(words);
+        capture(command).await
+    }
+
+    /// Removes what the database and the repositories are in, and the keys of what was sealed.
+    pub(crate) async fn destroy(&self) {
+        let data = &self.place.data;
+        let Some(database) = &self.database else {
+            return fs::remove_dir_all(data).expect("it is ours");
+        };
+        database.empty().await.expect("a server of our own");
+        for file in ["secrets/kek", "secrets/jwt"] {
+            fs::remove_file(data.join(file)).expect("a key");
+        }
+        for folder in ["repositories", "logs"] {
+            fs::remove_dir_all(data.join(folder)).expect("a folder");
+        }
     }
 
     /// Somebody new, with an account and a key.

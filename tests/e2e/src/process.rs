@@ -74,6 +74,11 @@ impl Process {
         Ok(())
     }
 
+    /// Starts it unless it runs.
+    pub(crate) fn ensure(&mut self) -> Result<()> {
+        if self.child.is_some() { Ok(()) } else { self.start() }
+    }
+
     /// Fails with its log when it has ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
         if let Some(child) = &mut self.child

@@ -127,6 +127,10 @@ pub(crate) fn all() -> Vec<Scenario> {
         ];
         MOST, SHARED, cli: [a_day_with_the_command_line];
         MOST, SHARED, operator: [root_needs_no_log_in_on_the_host];
+        PROCESSES, OWN, operator: [
+            a_destroyed_installation_is_restored_and_pushed_to_again,
+            an_installation_moves_to_an_engine_without_its_images,
+        ];
         EMBEDDED, SHARED, operator: [a_second_daemon_on_the_same_data_is_refused];
         PROCESSES, OWN, watching: [the_metrics_are_those_of_the_page];
         SEPARATE, TRACED, watching: [one_trace_follows_a_push_through_every_service];

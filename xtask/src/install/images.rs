@@ -31,6 +31,9 @@ pub(super) const PACKAGES: [&str; 7] = [
     "paastech",
 ];
 
+/// Programs of these packages that have names of their own.
+const FURTHER: [&str; 1] = ["paastech-admin"];
+
 /// Makes those of this tag that the engine does not hold in their present form.
 pub(super) async fn ensure(engine: &Engine, binaries: &Path, tag: &str) -> Result<()> {
     let base = images::id(engine, base_image::IMAGE).await?;
@@ -45,9 +48,9 @@ pub(super) async fn ensure(engine: &Engine, binaries: &Path, tag: &str) -> Resul
         // The engine builds the targets before this one too: their programs are empty.
         let mut context = Context::new(DOCKERFILE)?;
         context.apt()?;
-        for program in PACKAGES.iter().filter(|program| **program != "paastech") {
+        for program in PACKAGES.iter().chain(&FURTHER).filter(|program| **program != "paastech") {
             let name = format!("bin/{program}");
-            if program.strip_prefix("paastech-").unwrap_or(program) == target {
+            if of(program) == target {
                 context.program(&name, &binaries.join(program))?;
             } else {
                 context.program(&name, Path::new("/dev/null"))?;
@@ -57,6 +60,14 @@ pub(super) async fn ensure(engine: &Engine, binaries: &Path, tag: &str) -> Resul
         images::make(engine, target, &image, context, base, BTreeMap::new()).await?;
     }
     Ok(())
+}
+
+/// The image that a program is in.
+fn of(program: &str) -> &str {
+    match program {
+        "paastech-admin" => "api",
+        _ => program.strip_prefix("paastech-").unwrap_or(program),
+    }
 }
 
 /// Traefik's, from a program.

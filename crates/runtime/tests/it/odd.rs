@@ -11,13 +11,14 @@ use std::{
 
 use paastech_proto::git::{
     ArchiveRequest, ArchiveResponse, CreateRepositoryRequest, CreateRepositoryResponse,
-    DeleteRepositoryRequest, DeleteRepositoryResponse, InspectRepositoryRequest, InspectRepositoryResponse,
+    DeleteRepositoryRequest, DeleteRepositoryResponse, ExportRepositoryRequest, ExportRepositoryResponse,
+    ImportRepositoryRequest, ImportRepositoryResponse, InspectRepositoryRequest, InspectRepositoryResponse,
     ListRefsRequest, ListRefsResponse, ListRepositoriesRequest, ListRepositoriesResponse, MaintainRequest,
     MaintainResponse, ResolveRevisionRequest, ResolveRevisionResponse, SetDeployBranchRequest,
     SetDeployBranchResponse, git_controller_server::GitController,
 };
 use tokio_stream::Stream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -85,6 +86,20 @@ impl GitController for Odd {
         &self,
         _: Request<ListRepositoriesRequest>,
     ) -> Answer<ListRepositoriesResponse> {
+        not_here()
+    }
+    type ExportRepositoryStream =
+        Pin<Box<dyn Stream<Item = Result<ExportRepositoryResponse, Status>> + Send>>;
+    async fn export_repository(
+        &self,
+        _: Request<ExportRepositoryRequest>,
+    ) -> Answer<Self::ExportRepositoryStream> {
+        not_here()
+    }
+    async fn import_repository(
+        &self,
+        _: Request<Streaming<ImportRepositoryRequest>>,
+    ) -> Answer<ImportRepositoryResponse> {
         not_here()
     }
 }

@@ -59,7 +59,10 @@ async fn issue(app: &App, tx: &mut Tx, account: AccountId, id: SessionId) -> Res
     let now = app.clock.now_ms();
     let refresh = token::opaque("pt_refresh");
     refresh_token::insert(tx, &token::hash(&refresh), id, now, now + IDLE_MS).await?;
-    let access =
-        app.tokens.issue(account, id, now).map_err(|_| Problem::internal("a token cannot be signed"))?;
+    let access = app
+        .tokens
+        .key()
+        .issue(account, id, now)
+        .map_err(|_| Problem::internal("a token cannot be signed"))?;
     Ok(Tokens { access, refresh })
 }

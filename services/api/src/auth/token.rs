@@ -1,7 +1,9 @@
 //! Tokens: short-lived signed access tokens, and opaque random ones that are stored by their hash.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, jwk::Jwk};
-use paastech_runtime::secrets::Key;
+use paastech_runtime::{SecretFiles, secrets::Key};
 use paastech_types::{AccountId, SessionId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -25,6 +27,43 @@ pub(crate) struct Claims {
     jti: String,
     iat: i64,
     exp: i64,
+}
+
+/// The key that signs access tokens, as its file says: one that is replaced counts at once.
+pub(crate) struct Tokens {
+    files: SecretFiles,
+    issuer: String,
+    loaded: Mutex<Loaded>,
+}
+
+#[derive(Clone)]
+struct Loaded {
+    stamp: Option<(u64, i64, i64)>,
+    key: Arc<TokenKey>,
+}
+
+impl Tokens {
+    /// Reads the key; made when absent.
+    pub(crate) fn open(files: &SecretFiles) -> anyhow::Result<Self> {
+        let (issuer, key) = (files.instance()?, files.jwt()?);
+        let key = Arc::new(TokenKey::new(&key, issuer.clone())?);
+        let loaded = Mutex::new(Loaded { stamp: files.jwt_stamp(), key });
+        Ok(Self { files: files.clone(), issuer, loaded })
+    }
+
+    /// The key of now; the one before when the new one cannot be read.
+    pub(crate) fn key(&self) -> Arc<TokenKey> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = self.files.jwt_stamp();
+        if stamp.is_some() && stamp != loaded.stamp {
+            let fresh = self.files.jwt().map_err(anyhow::Error::from);
+            match fresh.and_then(|key| Ok(TokenKey::new(&key, self.issuer.clone())?)) {
+                Ok(key) => *loaded = Loaded { stamp, key: Arc::new(key) },
+                Err(error) => tracing::error!(%error, "the replaced key of access tokens cannot be used"),
+            }
+        }
+        loaded.key.clone()
+    }
 }
 
 /// Signs access tokens and checks them.

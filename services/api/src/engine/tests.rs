@@ -188,7 +188,7 @@ async fn seed(db: &Database, vault: &Vault, project: ProjectId) {
     )
     .bind(project.to_string())
     .bind(account.to_string())
-    .bind(vault.new_data_key(project).expect("a key"))
+    .bind(vault.new_data_key(project).expect("a key").0)
     .execute(&mut *tx)
     .await
     .expect("a project");

@@ -136,7 +136,7 @@ async fn insert(app: &App, caller: &Caller, body: NewProject) -> Result<project:
     let (id, now) = (ProjectId::new(), app.clock.now_ms());
     let branch = body.deploy_branch.map_or_else(|| "main".to_owned(), String::from);
     let health_path = body.health_path.and_then(HealthPath::stored);
-    let data_key = app.vault.new_data_key(id)?;
+    let (data_key, _held) = app.vault.new_data_key(id)?;
     let mut tx = app.db.begin().await?;
     if project::count(&mut tx, caller.account).await? >= i64::from(app.config.quotas.max_projects) {
         return Err(Problem::conflict(

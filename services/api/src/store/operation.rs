@@ -485,6 +485,33 @@ pub(crate) async fn list_waiting_for_source(tx: &mut Tx) -> Result<Vec<Row>, DbE
     Ok(rows.fetch_all(&mut **tx).await?)
 }
 
+/// An operation that has not ended, and until when somebody works on it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct Open {
+    pub(crate) id: String,
+    pub(crate) project_id: String,
+    pub(crate) kind: String,
+    pub(crate) state: String,
+    next_run_at: i64,
+    lease_expires: Option<i64>,
+}
+
+impl Open {
+    /// Since when somebody should work on it.
+    pub(crate) fn due_since(&self) -> i64 {
+        self.lease_expires.map_or(self.next_run_at, |expires| expires.max(self.next_run_at))
+    }
+}
+
+/// Every operation that has not ended.
+pub(crate) async fn list_leases(tx: &mut Tx) -> Result<Vec<Open>, DbError> {
+    let rows = sqlx::query_as(
+        "SELECT id, project_id, kind, state, next_run_at, lease_expires FROM operation \
+         WHERE state IN ('queued', 'running', 'undoing') ORDER BY id",
+    );
+    Ok(rows.fetch_all(&mut **tx).await?)
+}
+
 /// Frees every claim: on SQLite, where this process is the only one, whoever held one is dead.
 pub(crate) async fn free_claims(tx: &mut Tx) -> Result<u64, DbError> {
     let freed = sqlx::query(

@@ -1,6 +1,6 @@
 //! Projects. Nothing here asks who calls: HTTP and control reach these rows through `auth::access` alone.
 
-use paastech_db::Tx;
+use paastech_db::{DbError, Tx};
 use paastech_types::{AccountId, ProjectId, ReleaseId};
 
 use super::{Flag, Maybe, Page, Result};
@@ -155,6 +155,28 @@ pub(crate) async fn set_configuration(tx: &mut Tx, id: ProjectId, version: i64, 
     .bind(now)
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// Every project's wrapped key; a deleted project has none.
+pub(crate) async fn list_data_keys(tx: &mut Tx) -> Result<Vec<(ProjectId, String)>> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT id, data_key FROM project WHERE data_key <> '' ORDER BY id")
+            .fetch_all(&mut **tx)
+            .await?;
+    let parse =
+        |(id, key): (String, String)| Ok((id.parse().map_err(|_| DbError::Corrupt("project id"))?, key));
+    rows.into_iter().map(parse).collect()
+}
+
+/// Wraps a project's key anew, if it is still the `old` one.
+pub(crate) async fn set_data_key(tx: &mut Tx, id: ProjectId, old: &str, new: &str) -> Result<()> {
+    sqlx::query("UPDATE project SET data_key = $3 WHERE id = $1 AND data_key = $2")
+        .bind(id.to_string())
+        .bind(old)
+        .bind(new)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 

@@ -56,6 +56,11 @@ pub(crate) async fn insert(tx: &mut Tx, new: New<'_>) -> Result<Row, DbError> {
     Ok(row)
 }
 
+/// Every release and its project.
+pub(crate) async fn list_ids(tx: &mut Tx) -> Result<Vec<(String, String)>, DbError> {
+    Ok(sqlx::query_as("SELECT id, project_id FROM release").fetch_all(&mut **tx).await?)
+}
+
 pub(crate) async fn get(tx: &mut Tx, project: ProjectId, id: &str) -> Result<Option<Row>, DbError> {
     let row = sqlx::query_as("SELECT * FROM release WHERE project_id = $1 AND id = $2");
     Ok(row.bind(project.to_string()).bind(id).fetch_optional(&mut **tx).await?)

@@ -47,6 +47,24 @@ pub(crate) async fn get(tx: &mut Tx, id: SessionId) -> Result<Option<Row>> {
     Ok(row.bind(id.to_string()).fetch_optional(&mut **tx).await?)
 }
 
+/// A live session and whose it is.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct Listed {
+    pub(crate) id: String,
+    pub(crate) email: String,
+    pub(crate) created_at: i64,
+    pub(crate) expires_at: i64,
+}
+
+/// The sessions that still count, oldest first; `email`, in lower case, empty = everybody's.
+pub(crate) async fn list_live(tx: &mut Tx, email: &str, now: i64) -> Result<Vec<Listed>> {
+    let rows = sqlx::query_as(
+        "SELECT s.id, a.email, s.created_at, s.expires_at FROM session s JOIN account a ON a.id = s.account_id \
+         WHERE s.revoked_at IS NULL AND s.expires_at > $1 AND ($2 = '' OR a.email = $2) ORDER BY s.id",
+    );
+    Ok(rows.bind(now).bind(email).fetch_all(&mut **tx).await?)
+}
+
 /// Ends one session.
 pub(crate) async fn revoke(tx: &mut Tx, id: SessionId, now: i64) -> Result<()> {
     sqlx::query("UPDATE session SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")

@@ -46,7 +46,8 @@ impl Database {
     }
 }
 
-async fn run(admin: &str, statement: String) {
+/// Runs one statement.
+pub(crate) async fn run(admin: &str, statement: String) {
     let mut connection = PgConnection::connect(admin).await.expect("the PostgreSQL server answers");
     connection.execute(AssertSqlSafe(statement)).await.expect("the statement runs");
     connection.close().await.expect("closed");

@@ -1,7 +1,7 @@
 //! Neighbours that do at once what they are asked, and remember it.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     pin::Pin,
     sync::{Arc, Mutex},
 };
@@ -26,12 +26,14 @@ pub(crate) const COMMIT: &str = "cccccccccccccccccccccccccccccccccccccccc";
 /// Both neighbours; clones share what they remember.
 #[derive(Clone, Default)]
 pub(crate) struct Fakes {
-    repositories: Arc<Mutex<HashSet<String>>>,
+    repositories: Arc<Mutex<HashMap<String, Vec<u8>>>>,
     started: Arc<Mutex<Vec<pomegranate::StartReleaseRequest>>>,
     git_down: Arc<Mutex<bool>>,
     git_held: Arc<tokio::sync::RwLock<()>>,
     fence_moved: Arc<Mutex<bool>>,
     images_lost: Arc<Mutex<bool>>,
+    exports_cut: Arc<Mutex<bool>>,
+    strangers: Arc<Mutex<Vec<pomegranate::Container>>>,
     dockerfile_refusal: Arc<Mutex<String>>,
 }
 
@@ -41,12 +43,50 @@ impl Fakes {
         self.repositories.lock().unwrap().len()
     }
 
+    /// What a repository holds.
+    pub(crate) fn repository(&self, project: &str) -> Option<Vec<u8>> {
+        self.repositories.lock().unwrap().get(project).cloned()
+    }
+
+    /// Puts something into a repository.
+    pub(crate) fn fill_repository(&self, project: &str, content: &[u8]) {
+        self.repositories.lock().unwrap().insert(project.to_owned(), content.to_vec());
+    }
+
+    /// From now on, repositories that are copied are cut off.
+    pub(crate) fn cut_exports(&self) {
+        *self.exports_cut.lock().unwrap() = true;
+    }
+
+    /// The highest fence that a release was started with.
+    pub(crate) fn highest_fence(&self) -> i64 {
+        let started = self.started.lock().unwrap();
+        started.iter().filter_map(|one| Some(one.scope.as_ref()?.fence)).max().unwrap_or(0)
+    }
+
+    /// Every container is gone.
+    pub(crate) fn lose_containers(&self) {
+        self.started.lock().unwrap().clear();
+    }
+
+    /// A container runs that nobody asked for.
+    pub(crate) fn run_stranger(&self) {
+        let name = "pt-stranger".to_owned();
+        let stranger = pomegranate::Container { name, state: "running".to_owned(), ..Default::default() };
+        self.strangers.lock().unwrap().push(stranger);
+    }
+
+    /// Every repository is gone.
+    pub(crate) fn lose_repositories(&self) {
+        self.repositories.lock().unwrap().clear();
+    }
+
     /// From now on, repositories cannot be made.
     pub(crate) fn break_git(&self, down: bool) {
         *self.git_down.lock().unwrap() = down;
     }
 
-    /// Until the guard is dropped, repositories are made but nobody is told.
+    /// Until the guard is dropped, repositories are made but nobody is told, and none is copied.
     pub(crate) async fn hold_git(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
         self.git_held.clone().write_owned().await
     }
@@ -79,7 +119,7 @@ impl GitController for Fakes {
             return Err(Status::unavailable("the disk is full"));
         }
         let project = request.into_inner().scope.unwrap().project_id;
-        self.repositories.lock().unwrap().insert(project);
+        self.repositories.lock().unwrap().entry(project).or_default();
         drop(self.git_held.read().await);
         done()
     }
@@ -131,8 +171,51 @@ impl GitController for Fakes {
         &self,
         _: Request<git::ListRepositoriesRequest>,
     ) -> Answer<git::ListRepositoriesResponse> {
-        let project_ids = self.repositories.lock().unwrap().iter().cloned().collect();
+        let project_ids = self.repositories.lock().unwrap().keys().cloned().collect();
         Ok(Response::new(git::ListRepositoriesResponse { project_ids }))
+    }
+    type ExportRepositoryStream = Answers<git::ExportRepositoryResponse>;
+    async fn export_repository(
+        &self,
+        request: Request<git::ExportRepositoryRequest>,
+    ) -> Answer<Self::ExportRepositoryStream> {
+        drop(self.git_held.read().await);
+        let held = self.repositories.lock().unwrap().get(&request.into_inner().project_id).cloned();
+        let chunk = held.ok_or_else(|| Status::not_found("no such repository"))?.into();
+        let end = git::ExportRepositoryResponse { chunk: Vec::new().into(), end: true };
+        let chunk = git::ExportRepositoryResponse { chunk, end: false };
+        let parts =
+            if *self.exports_cut.lock().unwrap() { vec![Ok(chunk)] } else { vec![Ok(chunk), Ok(end)] };
+        Ok(Response::new(Box::pin(tokio_stream::iter(parts))))
+    }
+    async fn import_repository(
+        &self,
+        request: Request<Streaming<git::ImportRepositoryRequest>>,
+    ) -> Answer<git::ImportRepositoryResponse> {
+        use git::import_repository_request::Part;
+        let (mut parts, mut project, mut bundle) = (request.into_inner(), String::new(), Vec::new());
+        while let Some(message) = parts.message().await? {
+            match message.part.unwrap() {
+                Part::Header(header) => project = header.scope.unwrap().project_id,
+                Part::Chunk(chunk) => bundle.extend(chunk),
+                Part::End(_) => break,
+            }
+        }
+        self.repositories.lock().unwrap().insert(project, bundle);
+        done()
+    }
+}
+
+fn container(release: &pomegranate::StartReleaseRequest) -> pomegranate::Container {
+    pomegranate::Container {
+        name: "pt-1".to_owned(),
+        release_id: release.release_id.clone(),
+        release_seq: release.release_seq,
+        process: "web".to_owned(),
+        ordinal: 1,
+        state: "running".to_owned(),
+        health: "healthy".to_owned(),
+        ..Default::default()
     }
 }
 
@@ -292,16 +375,7 @@ impl Pomegranate for Fakes {
         let started = self.started.lock().unwrap();
         let last =
             started.iter().rfind(|one| one.scope.as_ref().is_some_and(|scope| scope.project_id == project));
-        let container = last.map(|release| pomegranate::Container {
-            name: "pt-1".to_owned(),
-            release_id: release.release_id.clone(),
-            release_seq: release.release_seq,
-            process: "web".to_owned(),
-            ordinal: 1,
-            state: "running".to_owned(),
-            health: "healthy".to_owned(),
-            ..Default::default()
-        });
+        let container = last.map(container);
         Ok(Response::new(pomegranate::StatusResponse { containers: container.into_iter().collect() }))
     }
     type LogsStream = Answers<pomegranate::LogsResponse>;
@@ -319,7 +393,20 @@ impl Pomegranate for Fakes {
         Ok(Response::new(pomegranate::StatsResponse { containers: vec![usage] }))
     }
     async fn list(&self, _: Request<pomegranate::ListRequest>) -> Answer<pomegranate::ListResponse> {
-        Ok(Response::new(pomegranate::ListResponse { seeded: true, ..Default::default() }))
+        let held = pomegranate::HeldImage { reference: image().reference, ..Default::default() };
+        let images = if *self.images_lost.lock().unwrap() { Vec::new() } else { vec![held] };
+        let mut of_project = HashMap::new();
+        for release in self.started.lock().unwrap().iter() {
+            of_project.insert(release.scope.clone().unwrap().project_id, container(release));
+        }
+        let strangers = self.strangers.lock().unwrap().clone();
+        let containers = of_project.into_values().chain(strangers).collect();
+        Ok(Response::new(pomegranate::ListResponse {
+            containers,
+            seeded: true,
+            images,
+            ..Default::default()
+        }))
     }
     async fn seed_fences(
         &self,

@@ -29,7 +29,7 @@ pub(crate) struct Server {
     pub(crate) config: Config,
     pub(crate) control: ControlClient<Transport>,
     shutdown: Shutdown,
-    dir: tempfile::TempDir,
+    dir: Option<tempfile::TempDir>,
 }
 
 /// Runs a test on each database there is, and cleans up behind it.
@@ -89,7 +89,11 @@ impl Server {
             ..config()
         };
         configure(&mut config);
-        let fakes = Fakes::default();
+        Self { dir: Some(dir), ..Self::on(config, Fakes::default()).await }
+    }
+
+    /// One on a configuration, which may have been used before.
+    pub(crate) async fn on(config: Config, fakes: Fakes) -> Self {
         let neighbours = neighbours(&fakes);
         let clock = Clock::manual(Clock::system().now_ms());
         let service = Service::build(config.clone(), neighbours, clock.clone()).await.expect("the service");
@@ -97,7 +101,12 @@ impl Server {
         let control = ControlClient::new(in_process(service.control_server()));
         let shutdown = Shutdown::new();
         service.run(&shutdown);
-        Self { url, fakes, clock, config, control, shutdown, dir }
+        Self { url, fakes, clock, config, control, shutdown, dir: None }
+    }
+
+    /// Ends it.
+    pub(crate) async fn stop(self) {
+        self.shutdown.stop(Duration::from_secs(20)).await;
     }
 
     /// Begins to stop.
@@ -107,7 +116,7 @@ impl Server {
 
     /// Where its files are.
     pub(crate) fn dir(&self) -> &std::path::Path {
-        self.dir.path()
+        self.dir.as_ref().expect("a server with a directory of its own").path()
     }
 
     /// Somebody who has not logged in.
@@ -136,19 +145,18 @@ impl Server {
 
     /// Gives an account a role in a project: a row, until there are routes for members.
     pub(crate) async fn add_member(&self, project: &str, account: &str, role: &str) {
-        static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
-        let db = paastech_db::Database::open(self.config.database_url().expose(), &MIGRATIONS).await.unwrap();
-        let mut tx = db.begin().await.unwrap();
-        sqlx::query(
+        self.execute(format!(
             "INSERT INTO membership (project_id, account_id, role_id, created_at) \
-             SELECT $1, $2, id, 0 FROM role WHERE name = $3",
-        )
-        .bind(project)
-        .bind(account)
-        .bind(role)
-        .execute(&mut *tx)
-        .await
-        .unwrap();
+             SELECT '{project}', '{account}', id, 0 FROM role WHERE name = '{role}'"
+        ))
+        .await;
+    }
+
+    /// Changes a row behind its back.
+    pub(crate) async fn execute(&self, statement: String) {
+        let db = paastech_db::Database::connect(self.config.database_url().expose()).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut *tx).await.unwrap();
         tx.commit().await.unwrap();
         db.close().await;
     }

@@ -3,6 +3,7 @@
 
 mod access;
 mod accounts;
+mod admin;
 mod bodies;
 mod connections;
 mod conventions;

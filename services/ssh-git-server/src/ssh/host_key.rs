@@ -6,7 +6,8 @@ use russh::keys::{Algorithm, HashAlg, PrivateKey, ssh_key::LineEnding};
 
 use crate::Error;
 
-const FILE: &str = "host_key_ed25519";
+/// Its name in the server's own directory.
+pub(crate) const FILE: &str = "host_key_ed25519";
 
 /// The server's own key.
 #[derive(Clone)]

@@ -32,6 +32,77 @@ pub(super) async fn a_second_daemon_on_the_same_data_is_refused(platform: &Platf
     platform.ready().await.expect("the first one goes on");
 }
 
+pub(super) async fn a_destroyed_installation_is_restored_and_pushed_to_again(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, repository) = developer.live(platform, "one").await;
+    hide(&project, "hunter2").await;
+    let backup = back_up(platform).await;
+    platform.halt().await;
+    platform.destroy().await;
+    restore(platform, &backup).await;
+    // The proxy was stopped too; the app went on all the time.
+    project.comes_to_serve("one", 10).await;
+    assert_eq!(hidden(&project).await, "hunter2");
+    well(platform).await;
+    let project = Project { api: platform.api.log_in(&developer.email).await, ..project };
+    repository.commit(&Source::greeting("two")).await;
+    repository.push(&project).await.succeeded();
+    project.serves("two").await;
+    assert_eq!(hidden(&project).await, "hunter2", "the secret was opened again");
+    well(platform).await;
+}
+
+pub(super) async fn an_installation_moves_to_an_engine_without_its_images(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, _repository) = developer.live(platform, "one").await;
+    hide(&project, "hunter2").await;
+    let backup = back_up(platform).await;
+    platform.halt().await;
+    platform.destroy().await;
+    platform.engine.clean().await.expect("everything of ours is removed");
+    restore(platform, &backup).await;
+    let doctor = platform.admin(&["doctor"]).await.failed();
+    let deploy = format!("paastech deploy --project {}", project.id);
+    assert!(doctor.contains(&deploy), "{doctor}");
+    let project = Project { api: platform.api.log_in(&developer.email).await, ..project };
+    let accepted = project.api.post(&project.path("/deployments"), json!({})).await.ok();
+    project.done(&accepted).await;
+    project.serves("one").await;
+    assert_eq!(hidden(&project).await, "hunter2");
+    well(platform).await;
+}
+
+async fn hide(project: &Project, secret: &str) {
+    let set = json!({ "set": { "TOKEN": { "value": secret, "kind": "secret" } }, "unset": [] });
+    let accepted = project.api.patch(&project.path("/variables"), set).await.ok();
+    project.done(&accepted).await;
+}
+
+async fn hidden(project: &Project) -> String {
+    project.site.get("/env/TOKEN").await.expect("the app answers").body
+}
+
+async fn well(platform: &Platform) {
+    platform.admin(&["doctor"]).await.succeeded();
+}
+
+/// Made while the installation runs.
+async fn back_up(platform: &Platform) -> String {
+    let file = platform.directory().join("backup.tar").to_string_lossy().into_owned();
+    platform.admin(&["backup", "--to", &file, "--include-secrets", "--include-logs"]).await.succeeded();
+    file
+}
+
+/// With nothing running but what the restore itself needs; then everything starts.
+async fn restore(platform: &Platform, backup: &str) {
+    if platform.shape == Shape::Services {
+        platform.start_again("paastech-git-controller").await;
+    }
+    let text = platform.admin(&["restore", "--from", backup]).await.succeeded();
+    assert!(text.contains("Restored 1 projects and 1 repositories"), "{text}");
+    platform.resume().await;
+}
+
 pub(super) async fn without_an_engine_everything_else_works_and_says_so(platform: &Platform) {
     let ready = platform.api.get("/readyz").await;
     assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE, "{}", ready.body);

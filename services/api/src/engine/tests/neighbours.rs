@@ -128,6 +128,19 @@ impl git_controller_server::GitController for Neighbours {
     ) -> Answer<git::ListRepositoriesResponse> {
         Ok(Response::new(git::ListRepositoriesResponse { project_ids: Vec::new() }))
     }
+    type ExportRepositoryStream = Answers<git::ExportRepositoryResponse>;
+    async fn export_repository(
+        &self,
+        _: Request<git::ExportRepositoryRequest>,
+    ) -> Answer<Self::ExportRepositoryStream> {
+        Err(Status::unimplemented("operations copy no repository"))
+    }
+    async fn import_repository(
+        &self,
+        _: Request<Streaming<git::ImportRepositoryRequest>>,
+    ) -> Answer<git::ImportRepositoryResponse> {
+        Err(Status::unimplemented("operations copy no repository"))
+    }
 }
 
 pub(super) fn container(release: &str) -> pomegranate::Container {

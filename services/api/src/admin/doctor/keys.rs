@@ -1,0 +1,45 @@
+//! Whether the keys that are here open what is sealed.
+
+use paastech_runtime::secrets::parse_key;
+
+use super::{Facts, Finding};
+use crate::secrets;
+
+const CHECK: &str = "keys";
+
+pub(super) fn check(facts: &Facts<'_>) -> Finding {
+    let Ok(rows) = &facts.database else { return Finding::ok(CHECK, "not looked at without the database") };
+    let (files, mut keks) = (facts.installation.secrets(), Vec::new());
+    for name in ["kek", "kek-old"] {
+        let text = files
+            .as_ref()
+            .map_err(ToString::to_string)
+            .and_then(|files| files.get(name).map_err(|e| e.to_string()));
+        match text {
+            Ok(text) => keks.extend(text.and_then(|text| parse_key(&text))),
+            Err(why) => {
+                return Finding::error(CHECK, why, "give the folder of the secrets to the api's user alone");
+            }
+        }
+    }
+    let sealed = rows.data_keys.iter().filter(|(id, key)| secrets::unwrap(&keks, *id, key).is_err());
+    let lost: Vec<String> = sealed
+        .map(|(id, key)| format!("{id} (key {})", secrets::wrapped_by(key).unwrap_or_default()))
+        .collect();
+    if !lost.is_empty() {
+        let next = "put the `kek` that sealed them back from a copy of the secrets' folder";
+        return Finding::error(
+            CHECK,
+            format!("the secrets of these projects open with no key here: {}", lost.join(", ")),
+            next,
+        );
+    }
+    match keks.len() {
+        2.. => Finding::warning(
+            CHECK,
+            "a rotation of the key was cut off",
+            "run `rotate-secrets kek` again: it goes on",
+        ),
+        _ => Finding::ok(CHECK, format!("open the secrets of {} projects", rows.data_keys.len())),
+    }
+}
