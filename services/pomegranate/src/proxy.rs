@@ -100,17 +100,14 @@ enum Place {
     Highest,
 }
 
-/// Where a router stands among those of a host: the highest priority takes all of its traffic.
+/// Where a router stands among those of a host: the highest priority takes all of its traffic. For entry points with
+/// middlewares of their own Traefik has copies of a router, as high as it is.
 fn place(routers: &[Router], name: &str, host: &str) -> Place {
     let rule = format!("Host(`{host}`)");
-    let of_host = routers.iter().filter(|router| router.status == "enabled" && router.rule.contains(&rule));
-    let mut sorted: Vec<&Router> = of_host.collect();
-    sorted.sort_by_key(|router| router.priority);
-    match sorted.iter().position(|router| router.name == name) {
-        None => Place::Absent,
-        Some(at) if at + 1 == sorted.len() => Place::Highest,
-        Some(_) => Place::Lower,
-    }
+    let of_host =
+        || routers.iter().filter(|router| router.status == "enabled" && router.rule.contains(&rule));
+    let Some(ours) = of_host().find(|router| router.name == name) else { return Place::Absent };
+    if of_host().any(|router| router.priority > ours.priority) { Place::Lower } else { Place::Highest }
 }
 
 async fn ask<T: DeserializeOwned>(internal: SocketAddr, path: &str) -> Option<T> {
@@ -163,6 +160,7 @@ mod tests {
             r#"[
                 {"name": "p-r1@docker", "rule": "Host(`p.x`)", "priority": 1001, "status": "enabled"},
                 {"name": "p-r2@docker", "rule": "Host(`p.x`) || Host(`y`)", "priority": 1002, "status": "enabled"},
+                {"name": "web-p-r2@docker", "rule": "Host(`p.x`) || Host(`y`)", "priority": 1002, "status": "enabled"},
                 {"name": "p-r3@docker", "rule": "Host(`p.x`)", "priority": 1003, "status": "disabled"},
                 {"name": "q-r9@docker", "rule": "Host(`up.x`)", "priority": 1009, "status": "enabled"},
                 {"name": "others@file", "rule": "PathPrefix(`/`)", "priority": 1, "status": "enabled"}
