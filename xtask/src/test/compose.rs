@@ -6,10 +6,14 @@ use anyhow::Result;
 use rustix::process::geteuid;
 
 use crate::{
+    go,
     install::images,
+    paths, process,
     test::{crates::E2E, suite::Suite, tally::Tally},
 };
 
+/// What Compose v2 reads its files by.
+const COMPOSE_GO: &str = "github.com/compose-spec/compose-go/v2/cmd";
 /// Names a Traefik program.
 const TRAEFIK_BIN: &str = "TRAEFIK_BIN";
 /// The images that the installations under test are of.
@@ -22,6 +26,16 @@ pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
         tally.ignored += 1;
         return Ok(());
     }
+    let module = go::Module {
+        name: "compose-go",
+        source: "xtask/compose-go",
+        packages: &[COMPOSE_GO.to_owned()],
+        flags: "-s -w",
+    };
+    let mut reader = process::argv([module.ensure().await?.join("cmd")]);
+    reader.args(["--no-interpolation", "--no-path-resolution"]);
+    reader.arg(paths::workspace().join("deploy/compose/docker-compose.yml"));
+    tally.command("Compose v2 takes the compose file", &mut reader).await?;
     let engine = suite.engine().await?;
     let binaries = suite.programs().await?.binaries.clone();
     let programs = suite.programs().await?.select(|test| test.is_in(E2E));
