@@ -75,6 +75,13 @@ impl Engine {
         self.network_of(project).await?.gateway.filter(|address| !address.is_empty())
     }
 
+    /// What a project's only app was made from.
+    pub(crate) async fn image_of(&self, project: &str) -> Option<String> {
+        let id = self.containers_of(project).await.ok()?.pop()?;
+        let found = self.docker.inspect_container(&id, None::<InspectContainerOptions>).await.ok()?;
+        found.config?.image
+    }
+
     async fn network_of(&self, project: &str) -> Option<EndpointSettings> {
         let id = self.containers_of(project).await.ok()?.pop()?;
         let found = self.docker.inspect_container(&id, None::<InspectContainerOptions>).await.ok()?;

@@ -150,6 +150,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             the_proxy_finds_its_routes_with_nothing_of_ours_alive,
             a_database_that_is_away_for_a_while_loses_nothing,
             a_rotated_database_password_is_taken_up,
+            without_the_registry_what_is_here_goes_on,
         ];
         INSTALLED, WITH_A_SMALL_DATABASE, installed: [a_database_with_a_full_disk_refuses_changes_and_loses_nothing];
         INSTALLED, BEHIND_THE_FIREWALL, installed: [tenants_reach_no_service];

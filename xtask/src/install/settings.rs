@@ -43,9 +43,9 @@ pub(super) struct Settings {
     /// Who serves the domain's DNS, by lego's name; its credentials are files in <DIR>/dns [default: porkbun]
     #[arg(long, value_name = "NAME", value_parser = name)]
     acme_provider: Option<String>,
-    /// Certificates from the authority's staging side, which browsers refuse
-    #[arg(long)]
-    acme_staging: bool,
+    /// Who signs certificates: `staging` (browsers refuse those), `production` or an ACME directory [default: production]
+    #[arg(long, value_name = "CA", value_parser = authority)]
+    acme_ca: Option<String>,
     /// Where HTTP is served [default: 8080 on loopback for localhost, else 80 everywhere]
     #[arg(long, value_name = "PORT")]
     http_port: Option<u16>,
@@ -129,6 +129,7 @@ impl Settings {
         told.fill(&mut self.proxy, "PAASTECH_PROXY", <Proxy as FromStr>::from_str)?;
         told.fill(&mut self.acme_email, "PAASTECH_ACME_EMAIL", email)?;
         told.fill(&mut self.acme_provider, "PAASTECH_ACME_PROVIDER", name)?;
+        told.fill(&mut self.acme_ca, "PAASTECH_ACME_CA", authority)?;
         told.fill(&mut self.http_port, "PAASTECH_HTTP_PORT", port)?;
         told.fill(&mut self.https_port, "PAASTECH_HTTPS_PORT", port)?;
         told.fill(&mut self.ssh_port, "PAASTECH_SSH_PORT", port)?;
@@ -181,8 +182,8 @@ impl Settings {
         self.acme_provider.as_deref().unwrap_or("porkbun")
     }
 
-    pub(super) fn acme_ca(&self) -> &'static str {
-        if self.acme_staging { STAGING_CA } else { PRODUCTION_CA }
+    pub(super) fn acme_ca(&self) -> &str {
+        self.acme_ca.as_deref().unwrap_or(PRODUCTION_CA)
     }
 
     /// Whom the public side listens for: the host alone on a laptop.
@@ -342,6 +343,15 @@ fn name(text: &str) -> Result<String, String> {
     }
 }
 
+fn authority(text: &str) -> Result<String, String> {
+    match text {
+        "staging" => Ok(STAGING_CA.to_owned()),
+        "production" => Ok(PRODUCTION_CA.to_owned()),
+        _ if text.starts_with("https://") && !text.contains(['"', '\n', ' ']) => Ok(text.to_owned()),
+        _ => Err("`staging`, `production`, or the https:// address of an ACME directory".to_owned()),
+    }
+}
+
 fn email(text: &str) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@.+-_".contains(&byte);
     let parts: Vec<&str> = text.split('@').collect();
@@ -367,7 +377,7 @@ mod tests {
             traefik_bin: None,
             acme_email: None,
             acme_provider: None,
-            acme_staging: false,
+            acme_ca: None,
             http_port: Some(ports.http().port()),
             https_port: None,
             ssh_port: Some(ports.ssh().port()),

@@ -245,6 +245,25 @@ pub(super) async fn a_database_with_a_full_disk_refuses_changes_and_loses_nothin
     project.serves("one").await;
 }
 
+pub(super) async fn without_the_registry_what_is_here_goes_on(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, repository) = developer.live(platform, "one").await;
+    platform.kill("registry").await;
+    repository.commit(&Source::greeting("two")).await;
+    let text = repository.push(&project).await.failed();
+    assert!(text.contains("registry") && text.contains("[remote rejected]"), "{text}");
+    project.serves("one").await;
+    // The engine has the image of what runs.
+    let set = json!({ "set": { "GREETING": { "value": "set", "kind": "plain" } }, "unset": [] });
+    let accepted = project.api.patch(&project.path("/variables"), set).await.ok();
+    project.done(&accepted).await;
+    project.serves("set").await;
+    platform.start_again("registry").await;
+    repository.push(&project).await.succeeded();
+    let image = platform.engine.image_of(&project.id).await.expect("it runs");
+    assert!(image.starts_with(&format!("{}/apps/{}@sha256:", platform.place.ports.registry, project.id)), "{image}");
+}
+
 /// The api says that it cannot now, and the app serves on.
 async fn unavailable(platform: &Platform, project: &Project) {
     eventually("the api says that it cannot now", 20, || async {
