@@ -169,8 +169,8 @@ mod tests {
         let searched = SOCKETS.map(|socket| format!("{SYSTEM_DATA}/{socket}"));
         let embedded = read("embedded.production.toml");
         assert_eq!(embedded["data_dir"].as_str(), Some(SYSTEM_DATA));
-        let api = read("services.production/paastech-api.toml");
-        assert_eq!(api["admin_socket"].as_str(), Some(searched[1].as_str()));
+        let services = read("../compose/config/services.toml");
+        assert_eq!(services["api"]["admin_socket"].as_str(), Some(searched[1].as_str()));
     }
 
     #[test]

@@ -68,7 +68,7 @@ mod tests {
             (62, Level::Warning),
             (84, Level::Error),
             (91, Level::Error),
-            (-1, Level::Error),
+            (-2, Level::Error),
         ] {
             assert_eq!(examine(&path, now + days * DAY).level, level, "after {days} days");
         }
