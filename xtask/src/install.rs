@@ -1,7 +1,7 @@
 //! `cargo xtask install`: the separate services on this host, under docker-compose.
 
 pub(crate) mod images;
-mod place;
+pub(crate) mod place;
 mod report;
 mod settings;
 

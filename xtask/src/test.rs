@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check and every test, in order, each part also alone, with totals at the end.
 
+mod acme;
 mod compose;
 mod config;
 mod crates;

@@ -120,12 +120,12 @@ fn env(settings: &Settings, engine: &Engine, tag: &str, instance: &str) -> Resul
 
 /// What Traefik reads, with the installation's values in it.
 fn traefik(settings: &Settings, env: &str) -> Result<()> {
-    let values: Vec<(&str, &str)> = env.lines().filter_map(|line| line.split_once('=')).collect();
+    let pairs = env.lines().filter_map(|line| line.split_once('='));
+    let values: Vec<(&str, String)> = pairs.map(|(name, value)| (name, value.to_owned())).collect();
     let dir = settings.dir.join("traefik");
     let source = if settings.has_tls() { "tls.yml" } else { "plain.yml" };
     for (from, to) in [(source, "static.yml"), ("dynamic.yml", "dynamic.yml")] {
-        let text = fs::read_to_string(paths::workspace().join("traefik").join(from))?;
-        fs::write(dir.join(to), filled(&text, &values)?)?;
+        fs::write(dir.join(to), template(from, &values)?)?;
     }
     let mut names = Vec::new();
     for entry in fs::read_dir(settings.dir.join("dns"))? {
@@ -137,8 +137,13 @@ fn traefik(settings: &Settings, env: &str) -> Result<()> {
     Ok(fs::write(dir.join("dns.env"), lines)?)
 }
 
+/// One of the files in `traefik/`, with these values.
+pub(crate) fn template(name: &str, values: &[(&str, String)]) -> Result<String> {
+    filled(&fs::read_to_string(paths::workspace().join("traefik").join(name))?, values)
+}
+
 /// The text with a value in place of each `${NAME}`.
-fn filled(text: &str, values: &[(&str, &str)]) -> Result<String> {
+fn filled(text: &str, values: &[(&str, String)]) -> Result<String> {
     let mut parts = text.split("${");
     let mut filled = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -192,7 +197,8 @@ mod tests {
     #[test]
     fn every_name_in_traefiks_configuration_has_a_value() {
         let text = "a ${X} b ${Y}c";
-        assert_eq!(filled(text, &[("X", "1"), ("Y", "2")]).unwrap(), "a 1 b 2c");
-        assert!(filled(text, &[("X", "1")]).unwrap_err().to_string().contains("${Y}"));
+        let value = |name, value: &str| (name, value.to_owned());
+        assert_eq!(filled(text, &[value("X", "1"), value("Y", "2")]).unwrap(), "a 1 b 2c");
+        assert!(filled(text, &[value("X", "1")]).unwrap_err().to_string().contains("${Y}"));
     }
 }

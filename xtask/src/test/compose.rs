@@ -1,6 +1,6 @@
 //! The end-to-end scenarios against installations under docker-compose, with our proxy and with Traefik.
 
-use std::env;
+use std::{env, path::Path};
 
 use anyhow::Result;
 use rustix::process::geteuid;
@@ -9,7 +9,7 @@ use crate::{
     go,
     install::images,
     paths, process,
-    test::{crates::E2E, suite::Suite, tally::Tally},
+    test::{acme, crates::E2E, suite::Suite, tally::Tally},
 };
 
 /// What Compose v2 reads its files by.
@@ -38,6 +38,9 @@ pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
     tally.command("Compose v2 takes the compose file", &mut reader).await?;
     let engine = suite.engine().await?;
     let binaries = suite.programs().await?.binaries.clone();
+    if let Some(traefik) = env::var_os(TRAEFIK_BIN) {
+        acme::run(Path::new(&traefik), suite.temporary(), tally).await?;
+    }
     let programs = suite.programs().await?.select(|test| test.is_in(E2E));
     for test in programs.iter().filter(|test| matches!(test.target.as_str(), "compose" | "traefik")) {
         if test.target == "traefik" && env::var_os(TRAEFIK_BIN).is_none() {

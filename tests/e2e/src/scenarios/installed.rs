@@ -261,7 +261,10 @@ pub(super) async fn without_the_registry_what_is_here_goes_on(platform: &Platfor
     platform.start_again("registry").await;
     repository.push(&project).await.succeeded();
     let image = platform.engine.image_of(&project.id).await.expect("it runs");
-    assert!(image.starts_with(&format!("{}/apps/{}@sha256:", platform.place.ports.registry, project.id)), "{image}");
+    assert!(
+        image.starts_with(&format!("{}/apps/{}@sha256:", platform.place.ports.registry, project.id)),
+        "{image}"
+    );
 }
 
 /// The api says that it cannot now, and the app serves on.
