@@ -34,7 +34,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let _traces = telemetry::init(&LogConfig::default(), &TracingConfig::default(), "paastech-edge")?;
     let config: EdgeConfig = config::load_section("edge", &args.config, &[])?;
     if args.check_config {
-        print!("{}", config::print(&config)?);
+        print!("{}", config::print_section("edge", &config)?);
         return Ok(ExitCode::SUCCESS);
     }
     if args.health {

@@ -28,7 +28,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let config: Config = config::load_section("engine_gate", &args.config, &[])?;
     if args.check_config {
-        print!("{}", config::print(&config)?);
+        print!("{}", config::print_section("engine_gate", &config)?);
         return Ok(ExitCode::SUCCESS);
     }
     let _traces = telemetry::init(&LogConfig::default(), &TracingConfig::default(), "paastech-engine-gate")?;

@@ -3,6 +3,7 @@
 //! Unknown keys are errors: every configuration struct carries `deny_unknown_fields`.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs, io,
     path::{Path, PathBuf},
 };
@@ -137,6 +138,14 @@ pub fn print<T: Serialize>(config: &T) -> Result<String, ConfigError> {
     Ok(toml::to_string_pretty(config)?)
 }
 
+/// The same for a service's section, as [`load_section`] reads it.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_section<T: Serialize>(section: &str, config: &T) -> Result<String, ConfigError> {
+    print(&BTreeMap::from([(section, config)]))
+}
+
 /// What a secret's value begins with when the rest is the path of the file that holds it.
 const IN_FILE: &str = "file:";
 
@@ -233,6 +242,8 @@ mod tests {
         assert_eq!((sample.listen.as_str(), sample.limit), ("flag", 5));
         let folder: Sample = load_section("api", &[dir.path().to_owned()], &[]).expect("loads");
         assert_eq!((folder.listen.as_str(), folder.limit), ("tier", 4), "own.toml comes before tier.toml");
+        let printed = print_section("api", &sample).expect("prints");
+        assert!(printed.starts_with("[api]\n"), "{printed}");
         let none: Sample = load_section("edge", &files, &[]).expect("loads");
         assert_eq!(none.limit, Sample::default().limit);
         fs::write(&own, "[apu]\nlimit = 5\n").expect("a file");

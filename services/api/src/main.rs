@@ -33,7 +33,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         anyhow::bail!("configuration: api.{why}");
     }
     if args.check_config {
-        println!("{}", config::print(&config)?);
+        print!("{}", config::print_section("api", &config)?);
         return Ok(ExitCode::SUCCESS);
     }
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;

@@ -33,7 +33,7 @@ fn main() -> anyhow::Result<ExitCode> {
 async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
     let config: Config = config::load_section("git_controller", &flags.config, &[])?;
     if flags.check_config {
-        print!("{}", config::print(&config)?);
+        print!("{}", config::print_section("git_controller", &config)?);
         return Ok(ExitCode::SUCCESS);
     }
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;

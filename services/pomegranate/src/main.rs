@@ -32,7 +32,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let flags = Flags::parse();
     let config: Config = config::load_section("pomegranate", &flags.config, &[])?;
     if flags.check_config {
-        print!("{}", config::print(&config)?);
+        print!("{}", config::print_section("pomegranate", &config)?);
         return Ok(ExitCode::SUCCESS);
     }
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;

@@ -41,7 +41,7 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
     let control = flags.control.map(|url| ("ssh.control", url));
     let config: Config = config::load_section("ssh", &flags.config, control.as_slice())?;
     if flags.check_config {
-        print!("{}", config::print(&config)?);
+        print!("{}", config::print_section("ssh", &config)?);
         return Ok(ExitCode::SUCCESS);
     }
     if flags.health {

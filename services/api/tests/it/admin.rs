@@ -108,7 +108,7 @@ impl Admin {
         write_private(&url, self.config.database_url().expose());
         text.insert("database".to_owned(), format!("file:{}", url.display()).into());
         let file = self.dir.path().join(format!("api-{run}.toml"));
-        std::fs::write(&file, text.to_string()).unwrap();
+        std::fs::write(&file, toml::Table::from_iter([("api".to_owned(), text.into())]).to_string()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_paastech-admin"));
         command.arg("--config").arg(file).args(words);
         command

@@ -26,7 +26,8 @@ impl Program {
         let mut config = config(world.dir.path(), Limits::default());
         config.state_dir = world.dir.path().join("program");
         let file = world.dir.path().join("program.toml");
-        fs::write(&file, paastech_runtime::config::print(&config).expect("printed")).expect("written");
+        fs::write(&file, paastech_runtime::config::print_section("ssh", &config).expect("printed"))
+            .expect("written");
         let mut command = program(env!("CARGO_BIN_EXE_paastech-ssh-git-server"));
         command.arg("--config").arg(file).args(["--control", &url]).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
