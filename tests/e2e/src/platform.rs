@@ -32,6 +32,7 @@ use crate::{
 
 const ENGINE_SOCKET: &str = "/var/run/docker.sock";
 const ADMINISTRATOR: &str = "root@example.org";
+const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
 /// The user of the database in its image.
 const POSTGRES: u32 = 871;
 const READY_PATIENCE: Duration = Duration::from_secs(60);
@@ -313,14 +314,11 @@ impl Platform {
         fs::write(&file, toml::to_string(config)?)?;
         let mut arguments = vec!["--config".to_owned(), file.to_string_lossy().into_owned()];
         arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
-        let mut program = binaries::find(name)?;
-        if name == "paastech-api" && self.place.api_hours_off != 0 {
-            arguments.insert(0, program.to_string_lossy().into_owned());
-            arguments.insert(0, format!("{:+}h", self.place.api_hours_off));
-            arguments.insert(0, "-f".to_owned());
-            program = "faketime".into();
+        let process = Process::new(name, binaries::find(name)?, arguments, self.dir.path());
+        match self.place.api_hours_off {
+            hours if hours != 0 && name == "paastech-api" => Ok(process.with(clock_off_by(hours)?)),
+            _ => Ok(process),
         }
-        Ok(Process::new(name, program, arguments, self.dir.path()))
     }
 
     /// Waits until the api says that it and its neighbours are ready.
@@ -541,6 +539,15 @@ impl Platform {
         ensure!(failures.is_empty(), "{}", failures.join("\n"));
         Ok(())
     }
+}
+
+/// What has a program see another time: libfaketime, where Debian's package `faketime` has it.
+fn clock_off_by(hours: i8) -> Result<Vec<(&'static str, String)>> {
+    let libraries = fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path().join(FAKETIME));
+    let library = libraries.into_iter().find(|path| path.exists());
+    let library = library.context("libfaketime is not installed: `cargo xtask test e2e` brings it")?;
+    let library = library.to_string_lossy().into_owned();
+    Ok(vec![("LD_PRELOAD", library), ("FAKETIME", format!("{hours:+}h"))])
 }
 
 async fn mount(home: &Path, at: &Path, mib: u32) -> Result<()> {

@@ -50,13 +50,19 @@ pub(crate) struct Process {
     pub(crate) name: &'static str,
     program: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     home: PathBuf,
     child: Option<Child>,
 }
 
 impl Process {
     pub(crate) fn new(name: &'static str, program: PathBuf, arguments: Vec<String>, home: &Path) -> Self {
-        Self { name, program, arguments, home: home.to_owned(), child: None }
+        Self { name, program, arguments, environment: Vec::new(), home: home.to_owned(), child: None }
+    }
+
+    /// The same with these variables.
+    pub(crate) fn with(self, environment: Vec<(&'static str, String)>) -> Self {
+        Self { environment, ..self }
     }
 
     fn log_path(&self) -> PathBuf {
@@ -67,7 +73,11 @@ impl Process {
     pub(crate) fn start(&mut self) -> Result<()> {
         let log: File = OpenOptions::new().create(true).append(true).open(self.log_path())?;
         let mut command = command(&self.program, &self.home);
-        command.args(&self.arguments).stdout(log.try_clone()?).stderr(log);
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
+            .stdout(log.try_clone()?)
+            .stderr(log);
         let child =
             command.spawn().with_context(|| format!("{} cannot be started", self.program.display()))?;
         self.child = Some(child);

@@ -240,23 +240,24 @@ pub(crate) async fn claim(
     holder: &str,
     now: i64,
 ) -> Result<Option<Row>, DbError> {
-    // The one text that differs: PostgreSQL leases by the server's clock, so that the hosts' clocks don't matter.
+    // The one text that differs: PostgreSQL leases by the server's clock, so that the hosts' clocks don't matter. When
+    // an operation is tried next was said by a program's clock, and is read by it.
     let (clock, lock) = match backend {
         Backend::Sqlite => ("CAST($1 AS BIGINT)", ""),
         Backend::Postgres => (
-            "GREATEST(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT), CAST($1 AS BIGINT) * 0)",
+            "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
             "FOR NO KEY UPDATE OF p SKIP LOCKED",
         ),
     };
     let candidate = format!(
         "SELECT o.id, o.project_id, {clock} AS now FROM operation o JOIN project p ON p.id = o.project_id \
-         WHERE o.state IN ('queued', 'running', 'undoing') AND o.next_run_at <= {clock} AND (o.lease_expires IS NULL OR o.lease_expires < {clock}) \
+         WHERE o.state IN ('queued', 'running', 'undoing') AND o.next_run_at <= CAST($1 AS BIGINT) AND (o.lease_expires IS NULL OR o.lease_expires < {clock}) \
          AND NOT EXISTS (SELECT 1 FROM operation r WHERE r.project_id = o.project_id AND r.lane = o.lane \
          AND r.id <> o.id AND r.state IN ('running', 'undoing')) ORDER BY o.id LIMIT 1 {lock}"
     );
     let found: Option<(String, String, i64)> =
         sqlx::query_as(sqlx::AssertSqlSafe(candidate)).bind(now).fetch_optional(&mut **tx).await?;
-    let Some((id, project, now)) = found else { return Ok(None) };
+    let Some((id, project, leased)) = found else { return Ok(None) };
     let (fence,): (i64,) =
         sqlx::query_as("UPDATE project SET fence = fence + 1 WHERE id = $1 RETURNING fence")
             .bind(project)
@@ -270,11 +271,11 @@ pub(crate) async fn claim(
          AND (lease_expires IS NULL OR lease_expires < $6) RETURNING *",
     )
     .bind(holder)
-    .bind(now + LEASE_MS)
+    .bind(leased + LEASE_MS)
     .bind(fence)
     .bind(id)
     .bind(now)
-    .bind(now)
+    .bind(leased)
     .fetch_optional(&mut **tx)
     .await?;
     Ok(row)
