@@ -75,11 +75,11 @@ impl Engine {
         self.network_of(project).await?.gateway.filter(|address| !address.is_empty())
     }
 
-    /// What a project's only app was made from.
-    pub(crate) async fn image_of(&self, project: &str) -> Option<String> {
+    /// The names by digest of what a project's only app was made from.
+    pub(crate) async fn image_of(&self, project: &str) -> Option<Vec<String>> {
         let id = self.containers_of(project).await.ok()?.pop()?;
         let found = self.docker.inspect_container(&id, None::<InspectContainerOptions>).await.ok()?;
-        found.config?.image
+        self.docker.inspect_image(&found.image?).await.ok()?.repo_digests
     }
 
     async fn network_of(&self, project: &str) -> Option<EndpointSettings> {
