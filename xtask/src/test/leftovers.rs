@@ -80,8 +80,13 @@ mod tests {
         let log = dir.path().join("log");
         fs::write(&log, "").unwrap();
         let mut by_words = process::argv(["tail", "-f"]).arg(log).spawn().unwrap();
+        // A process has its words a moment after it has been started.
+        let deadline = Instant::now() + PATIENCE;
+        while !(seen(by_environment.id().unwrap()) && seen(by_words.id().unwrap())) {
+            assert!(Instant::now() < deadline, "a process of the test was not seen");
+            sleep(Duration::from_millis(10)).await;
+        }
         assert!(!seen(other.id().unwrap()));
-        assert!(seen(by_environment.id().unwrap()) && seen(by_words.id().unwrap()));
         for child in [&mut other, &mut by_environment, &mut by_words] {
             child.kill().await.unwrap();
         }
