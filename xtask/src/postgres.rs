@@ -9,8 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use paastech_runtime::{Peer, TlsConfig};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
+use time::OffsetDateTime;
 use tokio::{
     process::{Child, Command},
     time::{Instant, sleep, timeout},
@@ -26,6 +28,7 @@ const USER: &str = "postgres";
 pub(crate) struct Postgres {
     child: Child,
     url: String,
+    authority: PathBuf,
     _registered: Option<interrupt::Registered>,
     // Removed last.
     dir: TempDir,
@@ -41,10 +44,12 @@ impl Postgres {
         let password = random::hex(16)?;
         let password_file = dir.path().join("password");
         fs::write(&password_file, &password)?;
+        let tls = certificate(dir.path())?;
         if geteuid().is_root() {
             let id = user_id().await?;
-            chown(&password_file, Some(id), None)?;
-            chown(dir.path(), Some(id), None)?;
+            for path in [&password_file, &tls.certificate, &tls.key, dir.path()] {
+                chown(path, Some(id), None)?;
+            }
         }
         let data = dir.path().join("data");
         init(&bin, &data, &password_file).await?;
@@ -58,11 +63,14 @@ impl Postgres {
         {
             server.args(["-c", setting]);
         }
+        server.args(["-c", "ssl=on"]);
+        server.arg("-c").arg(format!("ssl_cert_file={}", tls.certificate.display()));
+        server.arg("-c").arg(format!("ssl_key_file={}", tls.key.display()));
         let log = fs::File::create(dir.path().join("log"))?;
         let child = server.stdout(log.try_clone()?).stderr(log).spawn().context("cannot start postgres")?;
         let registered = child.id().map(interrupt::Registered::new);
         let url = format!("postgres://{USER}:{password}@127.0.0.1:{port}/postgres");
-        let mut this = Self { child, url, _registered: registered, dir };
+        let mut this = Self { child, url, authority: tls.ca, _registered: registered, dir };
         this.ready(&bin, port).await?;
         step.done(&format!("port {port}"));
         Ok(this)
@@ -71,6 +79,11 @@ impl Postgres {
     /// The superuser's URL.
     pub(crate) fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// The certificate of the authority that vouches for it.
+    pub(crate) fn authority(&self) -> &Path {
+        &self.authority
     }
 
     /// Stops it and removes all it had.
@@ -99,6 +112,20 @@ impl Postgres {
         }
         bail!("postgres is not ready after {} s", PATIENCE.as_secs())
     }
+}
+
+/// A certificate for the server, and its authority's.
+fn certificate(dir: &Path) -> Result<TlsConfig> {
+    let made = dir.join("certs");
+    paastech_certs::ensure(&made, OffsetDateTime::now_utc(), false)?;
+    let from = paastech_certs::files(&made, Peer::Api);
+    let file = |name: &str| dir.join(name);
+    let to = TlsConfig { ca: file("ca.pem"), certificate: file("certificate.pem"), key: file("key.pem") };
+    for (from, to) in [(&from.ca, &to.ca), (&from.certificate, &to.certificate), (&from.key, &to.key)] {
+        fs::copy(from, to)?;
+        fs::set_permissions(to, fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(to)
 }
 
 async fn init(bin: &Path, data: &Path, password_file: &Path) -> Result<()> {

@@ -10,6 +10,8 @@ pub(crate) const E2E: &str = "tests/e2e";
 /// How the programs are cut into processes, where no container holds them.
 const PARTITIONS: [&str; 3] = ["embedded", "services", "outside"];
 const POSTGRES: &str = "PAASTECH_TEST_POSTGRES";
+/// Names the certificate of the authority that vouches for it.
+const POSTGRES_CA: &str = "PAASTECH_TEST_POSTGRES_CA";
 
 /// Tests within the files: no database server, no engine.
 pub(crate) async fn unit(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
@@ -30,10 +32,11 @@ pub(crate) async fn sqlite(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
 
 /// The database's and the api's tests on PostgreSQL.
 pub(crate) async fn postgres(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
-    let url = suite.postgres().await?;
+    let server = suite.postgres().await?;
+    let (url, authority) = (server.url(), server.authority().to_owned());
     for test in suite.programs().await?.select(|test| ON_BOTH.iter().any(|dir| test.is_in(dir))) {
         let name = format!("{} on PostgreSQL", test.name());
-        tally.tests(&name, suite.command(&test).env(POSTGRES, &url)).await?;
+        tally.tests(&name, suite.command(&test).env(POSTGRES, &url).env(POSTGRES_CA, &authority)).await?;
     }
     Ok(())
 }
@@ -41,7 +44,7 @@ pub(crate) async fn postgres(suite: &mut Suite, tally: &mut Tally) -> Result<()>
 /// End to end, against the built binaries, the engine, and PostgreSQL.
 pub(crate) async fn e2e(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
     suite.engine().await?;
-    let url = suite.postgres().await?;
+    let url = suite.postgres().await?.url();
     let binaries = suite.programs().await?.binaries.clone();
     for test in
         suite.programs().await?.select(|test| test.is_in(E2E) && PARTITIONS.contains(&test.target.as_str()))

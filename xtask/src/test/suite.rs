@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path, rc::Rc};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -73,12 +73,12 @@ impl Suite {
         command
     }
 
-    /// The administrator's URL of the throw-away PostgreSQL.
-    pub(crate) async fn postgres(&mut self) -> Result<String> {
+    /// The throw-away PostgreSQL.
+    pub(crate) async fn postgres(&mut self) -> Result<&Postgres> {
         if self.postgres.is_none() {
             self.postgres = Some(Postgres::start(self.temporary.path()).await?);
         }
-        Ok(self.postgres.as_ref().map(Postgres::url).unwrap_or_default())
+        self.postgres.as_ref().context("it was started")
     }
 
     /// An engine with the images that builds need; every use of it is through here, so that what was there before is known.

@@ -8,6 +8,7 @@ mod bodies;
 mod connections;
 mod conventions;
 mod database;
+mod database_tls;
 mod deployments;
 mod fakes;
 mod harness;
