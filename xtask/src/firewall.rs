@@ -1,7 +1,13 @@
 //! The nftables table `inet paastech`: keeps what runs in tenants' containers off this host, off link-local
 //! addresses (cloud metadata) and off other containers. Static, loaded whole; no chain of the engine is touched.
 
-use std::{fmt::Write, fs, io, os::unix::fs::symlink, path::Path, process::Stdio};
+use std::{
+    fmt::{self, Write},
+    fs, io,
+    os::unix::fs::symlink,
+    path::Path,
+    process::Stdio,
+};
 
 use anyhow::{Context, Result, bail};
 use tokio::io::AsyncWriteExt;
@@ -36,7 +42,7 @@ WantedBy=multi-user.target
 ";
 
 /// What an operator can choose.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct Rules {
     /// Leave the engine's default bridge docker0 as open to this host as it was (Dockerfile builds run there)
     #[arg(long)]
@@ -44,6 +50,28 @@ pub(crate) struct Rules {
     /// Addresses that apps and builds may not reach, such as 10.0.0.0/8; may be repeated
     #[arg(long = "deny-cidr", value_name = "CIDR", value_parser = cidr)]
     pub(crate) deny_cidrs: Vec<String>,
+}
+
+impl Rules {
+    /// Reads what [`fmt::Display`] writes: networks, and `docker0` where that is left open.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut rules = Self::default();
+        for word in text.split(',').filter(|word| !word.is_empty()) {
+            match word {
+                "docker0" => rules.open_docker0 = true,
+                _ => rules.deny_cidrs.push(cidr(word)?),
+            }
+        }
+        Ok(rules)
+    }
+}
+
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let open = self.open_docker0.then_some("docker0");
+        let words: Vec<&str> = open.into_iter().chain(self.deny_cidrs.iter().map(String::as_str)).collect();
+        f.write_str(&words.join(","))
+    }
 }
 
 /// Replaces the table, atomically.
@@ -73,9 +101,10 @@ pub(crate) fn keep(rules: &Rules) -> Result<()> {
     }
 }
 
-/// Takes the table away when no container of any installation is left on this machine.
+/// Takes the table away when no installation on this machine has an app, or may come to have one.
 pub(crate) async fn unload_after_the_last_app(engine: &Engine) -> Result<()> {
-    if leftovers::list(engine, None).await?.iter().any(Object::is_container) {
+    let has_apps = leftovers::list(engine, None).await?.iter().any(Object::is_container);
+    if has_apps || leftovers::is_any_installed(engine).await? {
         return Ok(());
     }
     for path in [WANTED, UNIT, KEPT] {
@@ -186,6 +215,14 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("iifname \"docker0\""), "{text}");
+    }
+
+    #[test]
+    fn rules_are_read_as_they_are_written() {
+        let rules = Rules { open_docker0: true, deny_cidrs: vec!["10.0.0.0/8".into(), "fd00::/8".into()] };
+        for rules in [rules, Rules::default()] {
+            assert_eq!(Rules::parse(&rules.to_string()).unwrap(), rules);
+        }
     }
 
     #[test]

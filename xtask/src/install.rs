@@ -1,18 +1,24 @@
 //! `cargo xtask install`: the separate services on this host, under docker-compose.
 
 pub(crate) mod images;
+mod inputs;
 pub(crate) mod place;
 mod report;
 mod settings;
 
 use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::geteuid;
+use serde::Deserialize;
+use serde_json::json;
 use tokio::{
     io::AsyncWriteExt as _,
     process::Command,
@@ -32,6 +38,8 @@ use crate::{
 
 /// Where the system keeps what the kernel is told at each start.
 const SYSCTL: &str = "/etc/sysctl.d/60-paastech.conf";
+/// The folder of the command line client, in the installation's.
+const CLI: &str = "bin";
 const LOW_PORTS: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 const READY_PATIENCE: Duration = Duration::from_secs(180);
 const EXAMPLES: &str = "Examples:\n  \
@@ -59,11 +67,9 @@ pub(crate) struct Options {
     /// Programs that are built already
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
-    /// What tells the images of one checkout from another's
-    #[arg(long, value_name = "TAG", default_value = "local")]
-    tag: String,
-    #[command(flatten)]
-    firewall: firewall::Rules,
+    /// The host has the base image and the builder, and its rules are somebody else's: for tests
+    #[arg(long, hide = true)]
+    prepared: bool,
 }
 
 /// Which images.
@@ -108,32 +114,35 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     settings.check()?;
     let engine = engine::ensure().await?;
     ensure_compose().await?;
+    if !options.prepared {
+        base_image::ensure(&engine).await?;
+        builder::ensure(&engine).await?;
+        firewall::load(&settings.firewall).await?;
+        firewall::keep(&settings.firewall)?;
+    }
     let binaries = match options.binaries {
         Some(binaries) => binaries,
         None => {
-            base_image::ensure(&engine).await?;
-            builder::ensure(&engine).await?;
-            firewall::load(&options.firewall).await?;
-            firewall::keep(&options.firewall)?;
             build_memory::bound();
             up::build(&images::PACKAGES, !options.debug).await?
         }
     };
     allow_low_ports(&settings)?;
-    images::ensure(&engine, &binaries, &options.tag).await?;
-    ensure_traefik(&engine, &settings, &options.tag).await?;
+    images::ensure(&engine, &binaries, settings.tag()).await?;
+    ensure_traefik(&engine, &settings).await?;
     let step = Step::new(format!("settings, secrets and certificates in {}", settings.dir.display()));
-    let instance = place::write(&settings, &engine, &options.tag)?;
+    let instance = place::write(&settings, &engine)?;
     step.done("");
     ensure_database(&settings).await?;
-    start(&settings).await?;
-    summary(&settings, &instance);
-    Ok(())
+    start(&settings, &engine).await?;
+    let cli =
+        if options.prepared { None } else { Some(up::install_cli(&binaries, &settings.dir.join(CLI))?) };
+    summary(&settings, &instance, cli.as_deref()).await
 }
 
 /// The proxy is no root and has no capability: the host lets everybody listen from 80 on.
 fn allow_low_ports(settings: &Settings) -> Result<()> {
-    let low = settings.ports().iter().map(|(_, addr)| addr.port()).min().unwrap_or(1024);
+    let low = settings.lowest_port_of_proxy();
     let now: u16 = std::fs::read_to_string(LOW_PORTS)?.trim().parse()?;
     if low >= now {
         return Ok(());
@@ -147,12 +156,12 @@ fn allow_low_ports(settings: &Settings) -> Result<()> {
 }
 
 /// Traefik's image, where Traefik serves: made from the given program, or the public one.
-async fn ensure_traefik(engine: &Engine, settings: &Settings, tag: &str) -> Result<()> {
+async fn ensure_traefik(engine: &Engine, settings: &Settings) -> Result<()> {
     if settings.proxy() != Proxy::Traefik {
         return Ok(());
     }
     if let Some(program) = &settings.traefik_bin {
-        return images::traefik(engine, program, tag).await;
+        return images::traefik(engine, program, settings.tag()).await;
     }
     let step = Step::new(format!("image {}", place::TRAEFIK));
     if base_image::pull(engine, place::TRAEFIK).await? {
@@ -172,7 +181,9 @@ pub(crate) async fn uninstall(options: UninstallOptions) -> Result<()> {
     let engine = engine::find().await?;
     remove(&engine, &options.dir, options.data).await?;
     if options.data {
-        drop(std::fs::remove_file(SYSCTL));
+        if !leftovers::is_any_installed(&engine).await? {
+            drop(std::fs::remove_file(SYSCTL));
+        }
         firewall::unload_after_the_last_app(&engine).await
     } else {
         eprintln!("The data stays, and apps keep running; `cargo xtask uninstall --data` removes both.");
@@ -192,6 +203,7 @@ async fn remove(engine: &Engine, dir: &Path, data: bool) -> Result<()> {
         let mut objects = leftovers::list(engine, Some(&instance)).await?;
         objects.extend(leftovers::of_registry(engine, &place::registry(dir)?).await?);
         leftovers::remove(engine, objects).await?;
+        up::unlink_cli(&dir.join(CLI))?;
         std::fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }
     Ok(())
@@ -247,8 +259,8 @@ async fn ensure_database(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Starts what does not run in its present form, and waits until the api serves.
-async fn start(settings: &Settings) -> Result<()> {
+/// Starts what does not run in its present form, and waits until all of it is healthy.
+async fn start(settings: &Settings, engine: &Engine) -> Result<()> {
     eprintln!("… docker-compose up");
     let mut up = compose(&settings.dir);
     up.args(["up", "--detach", "--remove-orphans"]);
@@ -258,40 +270,86 @@ async fn start(settings: &Settings) -> Result<()> {
     );
     let step = Step::new("waiting until all of it serves");
     let deadline = Instant::now() + READY_PATIENCE;
-    while Instant::now() < deadline {
+    loop {
         interrupt::check()?;
-        if Server::Tcp(settings.api()).get("/readyz").await.is_ok_and(|answer| answer.status.is_success()) {
+        let ill = ill(engine, settings.name()).await?;
+        let ready = Server::Tcp(settings.api()).get("/readyz").await;
+        if ill.is_empty() && ready.is_ok_and(|answer| answer.status.is_success()) {
             step.done("");
             return Ok(());
         }
+        if Instant::now() > deadline {
+            let ill = if ill.is_empty() { "api".to_owned() } else { ill.join(" ") };
+            bail!(
+                "not ready after {} s: `{} logs {ill}` says why",
+                READY_PATIENCE.as_secs(),
+                words(settings)
+            );
+        }
         sleep(Duration::from_millis(500)).await;
     }
-    bail!(
-        "the api is not ready after {} s: `docker-compose --env-file {}/.env logs api` says why",
-        READY_PATIENCE.as_secs(),
-        settings.dir.display()
+}
+
+/// The services that are not healthy.
+async fn ill(engine: &Engine, name: &str) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Container {
+        labels: BTreeMap<String, String>,
+        status: String,
+    }
+    let filters = json!({ "label": [format!("com.docker.compose.project={name}")] }).to_string();
+    let filters = utf8_percent_encode(&filters, NON_ALPHANUMERIC);
+    let found: Vec<Container> =
+        engine.get(&format!("/containers/json?all=true&filters={filters}")).await?.json()?;
+    Ok(found
+        .into_iter()
+        .filter(|container| !container.status.ends_with("(healthy)"))
+        .filter_map(|mut container| container.labels.remove("com.docker.compose.service"))
+        .collect())
+}
+
+/// What one types for docker-compose on this installation.
+fn words(settings: &Settings) -> String {
+    format!(
+        "docker-compose --env-file {} --file deploy/compose/docker-compose.yml",
+        settings.env_file().display()
     )
 }
 
-fn summary(settings: &Settings, instance: &str) {
-    let compose = format!(
-        "docker-compose --env-file {}/.env --file deploy/compose/docker-compose.yml",
-        settings.dir.display()
-    );
+async fn summary(settings: &Settings, instance: &str, cli: Option<&str>) -> Result<()> {
     let (scheme, port) = settings.outside();
+    let url = settings.api_url();
     println!(
         "\nPaaSTech is installed ({instance}).\n\n  \
          API     {url}  (docs at {url}/docs; on this host also http://{api})\n  \
          SSH     ssh://git@{ssh}:{ssh_port}\n  \
-         apps    {scheme}://<project>.user-app.{domain}:{port}\n\n\
-         The first administrator's one-time token:\n\n  \
-         {compose} exec -T api cat /var/lib/paastech/api/setup-token\n\n\
-         and with it, from any machine that reaches the API:\n\n  \
-         paastech signup {url} --setup <token>",
-        url = settings.api_url(),
+         apps    {scheme}://<project>.user-app.{domain}:{port}\n",
         api = settings.api(),
         ssh = settings.ssh_host(),
         ssh_port = settings.ssh_port(),
         domain = settings.domain(),
     );
+    let mut read = compose(&settings.dir);
+    read.args(["exec", "-T", "api", "cat", "/var/lib/paastech/api/setup-token"]);
+    let token = process::output(&mut read).await?;
+    // Once there is an administrator there is none.
+    if !token.status.success() {
+        return Ok(());
+    }
+    let cli = cli.unwrap_or("paastech");
+    if io::stdout().is_terminal() {
+        let token = String::from_utf8_lossy(&token.stdout);
+        println!(
+            "The first administrator, from any machine that reaches the API:\n\n  {cli} signup {url} --setup {}",
+            token.trim()
+        );
+    } else {
+        println!(
+            "The first administrator's one-time token:\n\n  {} exec -T api cat /var/lib/paastech/api/setup-token\n\n\
+             and with it, from any machine that reaches the API:\n\n  {cli} signup {url} --setup <token>",
+            words(settings),
+        );
+    }
+    Ok(())
 }

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Result, bail};
 use http::{Method, StatusCode};
-use paastech_labels::{image_prefix, names::INSTANCE};
+use paastech_labels::{
+    image_prefix,
+    names::{INSTANCE, REGISTRY},
+};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -96,6 +99,15 @@ pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<
     let own = |found: &Object| prefix.as_ref().is_none_or(|own| *own == found.prefix);
     objects.extend(list_images(engine).await?.filter(own));
     Ok(objects)
+}
+
+/// Whether there is an installation under docker-compose: each has a registry.
+pub(crate) async fn is_any_installed(engine: &Engine) -> Result<bool> {
+    let filters = json!({ "label": [REGISTRY] }).to_string();
+    let filters = utf8_percent_encode(&filters, NON_ALPHANUMERIC);
+    let found: Vec<Value> =
+        engine.get(&format!("/containers/json?all=true&filters={filters}")).await?.json()?;
+    Ok(!found.is_empty())
 }
 
 /// The images that the engine has from, or has pushed to, an installation's own registry.

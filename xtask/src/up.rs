@@ -2,7 +2,7 @@
 
 mod install;
 
-pub(crate) use install::{PROGRAMS, build};
+pub(crate) use install::{PROGRAMS, build, install_cli, unlink_cli};
 
 use std::path::PathBuf;
 
@@ -152,7 +152,7 @@ fn summary(options: &Options, layout: &Layout, account: &Account, url: &str) {
         account_file = layout.account_file().display(),
         data = layout.data.display(),
         log = layout.log().display(),
-        cli = install::cli_name(layout),
+        cli = install::cli_name(&layout.cli()),
     );
 }
 

@@ -23,6 +23,8 @@ pub mod names {
     pub const INSTANCE: &str = "paastech.instance";
     /// What the object is: see [`crate::ObjectKind`].
     pub const KIND: &str = "paastech.kind";
+    /// The installation whose registry a container is.
+    pub const REGISTRY: &str = "paastech.registry";
     /// The project's id.
     pub const PROJECT: &str = "paastech.project";
     /// The release's id.

@@ -4,16 +4,17 @@ use std::{
     fmt::Write as _,
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 use paastech_runtime::SecretFiles;
+use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use super::{
-    images,
-    settings::{Proxy, REGISTRY, Settings},
+    images, inputs,
+    settings::{DEFAULTS, Proxy, REGISTRY, Settings},
 };
 use crate::{engine::Engine, paths, random};
 
@@ -23,7 +24,7 @@ const UID: u32 = 870;
 pub(super) const TRAEFIK: &str = "traefik:v3.7.9";
 
 /// Makes what is absent, keeps what is there, and returns the installation's id.
-pub(super) fn write(settings: &Settings, engine: &Engine, tag: &str) -> Result<String> {
+pub(super) fn write(settings: &Settings, engine: &Engine) -> Result<String> {
     let dir = settings.dir.as_path();
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     drop(SecretFiles::ensure(dir.join("secrets"))?.label_hmac()?);
@@ -45,22 +46,32 @@ pub(super) fn write(settings: &Settings, engine: &Engine, tag: &str) -> Result<S
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
         own_all(&path)?;
     }
-    let own_settings = dir.join("settings.toml");
+    let own_settings = settings.own_configuration();
     if !own_settings.exists() {
         fs::write(
             &own_settings,
             "# This installation's own configuration, over the tier's: see deploy/config.\n",
         )?;
     }
-    let env = env(settings, engine, tag, &instance)?;
-    fs::write(settings.env_file(), &env)?;
-    traefik(settings, &env)?;
+    let socket = fs::metadata(&engine.socket).context("the engine's socket cannot be looked at")?.gid();
+    let mut variables = variables(settings, socket, &instance);
+    let of_traefik = traefik(settings, &variables)?;
+    // The services are another user, whatever root's umask is.
+    for path in of_traefik.iter().chain([&own_settings]) {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644))?;
+    }
+    let certificate = of_registry.join("certificate.pem");
+    variables.extend(inputs::hashes(settings, &certificate, &of_traefik)?);
+    fs::write(settings.env_file(), text(&variables))?;
     Ok(instance)
 }
 
 /// The variables of the compose file and of Traefik's configuration.
-fn env(settings: &Settings, engine: &Engine, tag: &str, instance: &str) -> Result<String> {
-    let socket = fs::metadata(&engine.socket).context("the engine's socket cannot be looked at")?.gid();
+pub(super) fn variables(
+    settings: &Settings,
+    engine_group: u32,
+    instance: &str,
+) -> Vec<(&'static str, String)> {
     let network = settings.network();
     let traefik = settings.proxy() == Proxy::Traefik;
     let [behind, behind_internal] = settings.inner_edge();
@@ -76,17 +87,21 @@ fn env(settings: &Settings, engine: &Engine, tag: &str, instance: &str) -> Resul
         (false, true) => String::new(),
         (false, false) => format!("{network}.1:{}", settings.http_port()),
     };
-    let traefik_image = match &settings.traefik_bin {
-        Some(_) => format!("{}/traefik:{tag}", images::REPOSITORY),
+    let traefik_bin = settings.traefik_bin.as_deref();
+    let traefik_image = match traefik_bin {
+        Some(_) => format!("{}/traefik:{}", images::REPOSITORY, settings.tag()),
         None => TRAEFIK.to_owned(),
     };
-    let variables = [
+    // One file for each authority: certificates of one that tries things out are none of the other's.
+    let authority = hex::encode(&Sha256::digest(settings.acme_ca())[..4]);
+    vec![
         ("COMPOSE_PROJECT_NAME", settings.name().to_owned()),
         ("COMPOSE_PROFILES", if traefik { "traefik" } else { "" }.to_owned()),
         ("PAASTECH_DIR", settings.dir.display().to_string()),
         ("PAASTECH_IMAGES", images::REPOSITORY.to_owned()),
-        ("PAASTECH_TAG", tag.to_owned()),
+        ("PAASTECH_TAG", settings.tag().to_owned()),
         ("PAASTECH_TRAEFIK", traefik_image),
+        ("PAASTECH_TRAEFIK_BIN", traefik_bin.map(|path| path.display().to_string()).unwrap_or_default()),
         ("PAASTECH_INSTANCE", instance.to_owned()),
         ("PAASTECH_TIER", settings.tier().to_string()),
         ("PAASTECH_PROXY", settings.proxy().to_string()),
@@ -94,7 +109,8 @@ fn env(settings: &Settings, engine: &Engine, tag: &str, instance: &str) -> Resul
         ("PAASTECH_EDGE_LISTEN", edge),
         ("PAASTECH_EDGE_INTERNAL", internal),
         ("PAASTECH_NETWORK", network.to_owned()),
-        ("PAASTECH_ENGINE_GROUP", socket.to_string()),
+        ("PAASTECH_FIREWALL", settings.firewall.to_string()),
+        ("PAASTECH_ENGINE_GROUP", engine_group.to_string()),
         ("PAASTECH_DOMAIN", settings.domain().to_owned()),
         ("PAASTECH_LISTEN", settings.listen().to_string()),
         ("PAASTECH_HTTP_PORT", settings.http_port().to_string()),
@@ -108,24 +124,28 @@ fn env(settings: &Settings, engine: &Engine, tag: &str, instance: &str) -> Resul
         ("PAASTECH_ACME_EMAIL", settings.acme_email().to_owned()),
         ("PAASTECH_ACME_PROVIDER", settings.acme_provider().to_owned()),
         ("PAASTECH_ACME_CA", settings.acme_ca().to_owned()),
-    ];
-    let mut text =
-        "# Written by `cargo xtask install`, which keeps what it finds here unless a flag says otherwise.\n"
-            .to_owned();
-    for (key, value) in variables {
-        writeln!(text, "{key}={value}")?;
-    }
-    Ok(text)
+        ("PAASTECH_ACME_STORE", format!("/acme/{authority}.json")),
+        (DEFAULTS, settings.defaults()),
+    ]
 }
 
-/// What Traefik reads, with the installation's values in it.
-fn traefik(settings: &Settings, env: &str) -> Result<()> {
-    let pairs = env.lines().filter_map(|line| line.split_once('='));
-    let values: Vec<(&str, String)> = pairs.map(|(name, value)| (name, value.to_owned())).collect();
+/// The file that holds these.
+pub(super) fn text(variables: &[(&'static str, String)]) -> String {
+    let mut text =
+        "# Written by `cargo xtask install`, which keeps what was decided by a flag until another says otherwise.\n"
+            .to_owned();
+    for (key, value) in variables {
+        writeln!(text, "{key}={value}").expect("a string takes all that is written to it");
+    }
+    text
+}
+
+/// What Traefik reads, with the installation's values in it; the files that it reads at its start.
+fn traefik(settings: &Settings, variables: &[(&'static str, String)]) -> Result<Vec<PathBuf>> {
     let dir = settings.dir.join("traefik");
     let source = if settings.has_tls() { "tls.yml" } else { "plain.yml" };
     for (from, to) in [(source, "static.yml"), ("dynamic.yml", "dynamic.yml")] {
-        fs::write(dir.join(to), template(from, &values)?)?;
+        fs::write(dir.join(to), template(from, variables)?)?;
     }
     let mut names = Vec::new();
     for entry in fs::read_dir(settings.dir.join("dns"))? {
@@ -134,7 +154,8 @@ fn traefik(settings: &Settings, env: &str) -> Result<()> {
     let plain = |name: &&String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let lines: String =
         names.iter().filter(plain).map(|name| format!("{name}_FILE=/run/secrets/dns/{name}\n")).collect();
-    Ok(fs::write(dir.join("dns.env"), lines)?)
+    fs::write(dir.join("dns.env"), lines)?;
+    Ok(["static.yml", "dynamic.yml", "dns.env"].map(|name| dir.join(name)).into())
 }
 
 /// One of the files in `traefik/`, with these values.

@@ -11,6 +11,8 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
 
+use crate::firewall::Rules;
+
 /// Where an installation is, unless it is told otherwise.
 pub(super) const DIR: &str = "/srv/paastech";
 const STAGING_CA: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
@@ -18,6 +20,8 @@ const PRODUCTION_CA: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// The variable of the registry's port.
 pub(super) const REGISTRY: &str = "PAASTECH_REGISTRY_PORT";
+/// The variable that names those which nobody decided: they follow the defaults.
+pub(super) const DEFAULTS: &str = "PAASTECH_DEFAULTS";
 
 /// What an operator decides; what is absent is as it was, or as it is by default.
 #[derive(Debug, Clone, Args)]
@@ -67,6 +71,11 @@ pub(super) struct Settings {
     /// The first three numbers of the services' own networks: others where these are taken [default: 10.187.1]
     #[arg(long, value_name = "A.B.C", value_parser = network)]
     network: Option<String>,
+    /// What tells the images of one checkout from another's [default: local]
+    #[arg(long, value_name = "TAG", value_parser = name)]
+    tag: Option<String>,
+    #[command(flatten)]
+    pub(super) firewall: Rules,
 }
 
 /// What an installation is for.
@@ -121,12 +130,14 @@ impl Settings {
     /// Takes what no flag says from the installation's `.env`.
     pub(super) fn recall(mut self) -> Result<Self> {
         let Ok(text) = fs::read_to_string(self.env_file()) else { return Ok(self) };
-        let known: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
         let file = self.env_file();
-        let told = Told { known, file: &file };
+        let mut told =
+            Told { known: text.lines().filter_map(|line| line.split_once('=')).collect(), file: &file };
+        told.forget_defaults();
         told.fill(&mut self.domain, "PAASTECH_DOMAIN", name)?;
         told.fill(&mut self.tier, "PAASTECH_TIER", <Tier as FromStr>::from_str)?;
         told.fill(&mut self.proxy, "PAASTECH_PROXY", <Proxy as FromStr>::from_str)?;
+        told.fill(&mut self.traefik_bin, "PAASTECH_TRAEFIK_BIN", |text| Ok(text.into()))?;
         told.fill(&mut self.acme_email, "PAASTECH_ACME_EMAIL", email)?;
         told.fill(&mut self.acme_provider, "PAASTECH_ACME_PROVIDER", name)?;
         told.fill(&mut self.acme_ca, "PAASTECH_ACME_CA", authority)?;
@@ -137,11 +148,47 @@ impl Settings {
         told.fill(&mut self.registry_port, REGISTRY, port)?;
         told.fill(&mut self.name, "COMPOSE_PROJECT_NAME", name)?;
         told.fill(&mut self.network, "PAASTECH_NETWORK", network)?;
+        told.fill(&mut self.tag, "PAASTECH_TAG", name)?;
+        let mut rules = None;
+        told.fill(&mut rules, "PAASTECH_FIREWALL", Rules::parse)?;
+        if self.firewall == Rules::default() {
+            self.firewall = rules.unwrap_or_default();
+        }
         Ok(self)
+    }
+
+    /// The variables whose values nobody decided.
+    pub(super) fn defaults(&self) -> String {
+        let names = [
+            ("PAASTECH_DOMAIN", self.domain.is_none()),
+            ("PAASTECH_TIER", self.tier.is_none()),
+            ("PAASTECH_PROXY", self.proxy.is_none()),
+            ("PAASTECH_ACME_PROVIDER", self.acme_provider.is_none()),
+            ("PAASTECH_ACME_CA", self.acme_ca.is_none()),
+            ("PAASTECH_HTTP_PORT", self.http_port.is_none()),
+            ("PAASTECH_HTTPS_PORT", self.https_port.is_none()),
+            ("PAASTECH_SSH_PORT", self.ssh_port.is_none()),
+            ("PAASTECH_API_PORT", self.api_port.is_none()),
+            (REGISTRY, self.registry_port.is_none()),
+            ("COMPOSE_PROJECT_NAME", self.name.is_none()),
+            ("PAASTECH_NETWORK", self.network.is_none()),
+            ("PAASTECH_TAG", self.tag.is_none()),
+        ];
+        names
+            .into_iter()
+            .filter(|(_, defaulted)| *defaulted)
+            .map(|(name, _)| name)
+            .collect::<Vec<_>>()
+            .join(",")
     }
 
     pub(super) fn env_file(&self) -> PathBuf {
         self.dir.join(".env")
+    }
+
+    /// What the operator has over the tier's configuration.
+    pub(super) fn own_configuration(&self) -> PathBuf {
+        self.dir.join("settings.toml")
     }
 
     /// The domain of the API and the apps.
@@ -184,6 +231,11 @@ impl Settings {
 
     pub(super) fn acme_ca(&self) -> &str {
         self.acme_ca.as_deref().unwrap_or(PRODUCTION_CA)
+    }
+
+    /// What the images' names end with.
+    pub(super) fn tag(&self) -> &str {
+        self.tag.as_deref().unwrap_or("local")
     }
 
     /// Whom the public side listens for: the host alone on a laptop.
@@ -290,7 +342,15 @@ impl Settings {
         if self.has_tls() {
             ports.push(("--https-port", (self.listen(), self.https_port()).into()));
         }
+        if self.proxy() == Proxy::Traefik {
+            ports.extend(self.inner_edge().map(|addr| ("--api-port", addr)));
+        }
         ports
+    }
+
+    /// The lowest port of the proxy, which is no root.
+    pub(super) fn lowest_port_of_proxy(&self) -> u16 {
+        if self.has_tls() { self.http_port().min(self.https_port()) } else { self.http_port() }
     }
 }
 
@@ -301,6 +361,12 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
+    fn forget_defaults(&mut self) {
+        for name in self.known.remove(DEFAULTS).unwrap_or_default().split(',') {
+            self.known.remove(name);
+        }
+    }
+
     fn fill<T>(
         &self,
         setting: &mut Option<T>,
@@ -365,7 +431,7 @@ fn email(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::Ports;
+    use crate::{install::place, ports::Ports};
 
     fn settings(dir: &Path) -> Settings {
         let ports = Ports::free().unwrap();
@@ -385,6 +451,8 @@ mod tests {
             registry_port: None,
             name: None,
             network: None,
+            tag: None,
+            firewall: Rules::default(),
         }
     }
 
@@ -402,12 +470,35 @@ mod tests {
     }
 
     #[test]
+    fn a_default_that_was_written_is_no_decision() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = settings(dir.path());
+        first.firewall.deny_cidrs = vec!["10.0.0.0/8".to_owned()];
+        first.traefik_bin = Some("/opt/traefik".into());
+        first.http_port = None;
+        fs::write(first.env_file(), place::text(&place::variables(&first, 0, "0"))).unwrap();
+        let mut later = Settings {
+            domain: Some("paas.example.org".to_owned()),
+            firewall: Rules::default(),
+            traefik_bin: None,
+            ssh_port: None,
+            ..first.clone()
+        };
+        later = later.recall().unwrap();
+        assert_eq!((later.tier(), later.proxy()), (Tier::Production, Proxy::Traefik));
+        assert_eq!((later.http_port(), later.listen()), (80, Ipv4Addr::UNSPECIFIED.into()));
+        assert_eq!(later.ssh_port(), first.ssh_port(), "this was decided");
+        assert_eq!((later.firewall, later.traefik_bin), (first.firewall, first.traefik_bin));
+    }
+
+    #[test]
     fn a_malformed_value_is_named_with_its_file() {
         let dir = tempfile::tempdir().unwrap();
         for (line, why) in [
             ("PAASTECH_HTTPS_PORT=https", "PAASTECH_HTTPS_PORT=https: a port is"),
             ("PAASTECH_TIER=prod", "PAASTECH_TIER=prod: "),
             ("PAASTECH_DOMAIN=a..b", "PAASTECH_DOMAIN=a..b: lower-case"),
+            ("PAASTECH_FIREWALL=10/8", "PAASTECH_FIREWALL=10/8: "),
         ] {
             fs::write(dir.path().join(".env"), line).unwrap();
             let error = settings(dir.path()).recall().unwrap_err().to_string();

@@ -55,6 +55,7 @@ pub(crate) async fn run(traefik: &Path, temporary: &Path, tally: &mut Tally) -> 
         ("PAASTECH_ACME_EMAIL", "root@example.org".to_owned()),
         ("PAASTECH_ACME_CA", format!("https://{authority}/dir")),
         ("PAASTECH_ACME_PROVIDER", "httpreq".to_owned()),
+        ("PAASTECH_ACME_STORE", "/acme/acme.json".to_owned()),
         ("PAASTECH_API_PORT", api.port().to_string()),
         ("PAASTECH_EDGE_LISTEN", api.to_string()),
     ];

@@ -79,10 +79,28 @@ pub(crate) async fn remove_apps(layout: &Layout, engine: &Engine) -> Result<()> 
     Ok(())
 }
 
-/// What one types to run the command line client.
-pub(crate) fn cli_name(layout: &Layout) -> String {
-    let linked = fs::read_link(LINK).is_ok_and(|target| target == layout.cli());
-    if linked { "paastech".to_owned() } else { layout.cli().display().to_string() }
+/// Puts the command line client into a folder, and where root's shell finds it unless another is there; returns what
+/// one types to run it.
+pub(crate) fn install_cli(built: &Path, folder: &Path) -> Result<String> {
+    let cli = folder.join("paastech");
+    directory(folder, 0o755, None)?;
+    replace(&built.join("paastech"), &cli)?;
+    link(&cli, Path::new(LINK))?;
+    Ok(cli_name(&cli))
+}
+
+/// Takes it from where root's shell finds it.
+pub(crate) fn unlink_cli(folder: &Path) -> Result<()> {
+    if fs::read_link(LINK).is_ok_and(|target| target == folder.join("paastech")) {
+        fs::remove_file(LINK)?;
+    }
+    Ok(())
+}
+
+/// What one types to run this command line client.
+pub(crate) fn cli_name(cli: &Path) -> String {
+    let linked = fs::read_link(LINK).is_ok_and(|target| target == cli);
+    if linked { "paastech".to_owned() } else { cli.display().to_string() }
 }
 
 /// The user and group the daemon runs as, with the group of the engine's socket, as the words before its own;
