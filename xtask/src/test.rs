@@ -7,6 +7,7 @@ mod crates;
 mod fuzz;
 mod leftovers;
 mod lints;
+mod previous;
 mod programs;
 mod python;
 mod ssh_audit;

@@ -1,7 +1,7 @@
 //! What one installation has in the container engine.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
 
@@ -22,6 +22,8 @@ pub(crate) struct Service {
     id: String,
     pub(crate) name: String,
     pub(crate) state: String,
+    /// Its health check has failed for a while.
+    pub(crate) is_ill: bool,
 }
 
 /// The engine, seen by one installation.
@@ -135,19 +137,23 @@ impl Engine {
                     .and_then(|mut labels| labels.remove("com.docker.compose.service"))
                     .unwrap_or_default(),
                 state: container.state.map(|state| state.to_string()).unwrap_or_default(),
+                is_ill: container.status.is_some_and(|status| status.ends_with("(unhealthy)")),
             })
             .collect())
     }
 
-    /// The addresses of an installation's services, and of this host on their networks.
-    pub(crate) async fn addresses(&self, installation: &str) -> Result<BTreeSet<String>> {
-        let mut all = BTreeSet::new();
-        for service in self.services(installation).await? {
-            let found = self.docker.inspect_container(&service.id, None::<InspectContainerOptions>).await?;
+    /// The addresses of an installation's services, each with its service, and of this host on their networks.
+    pub(crate) async fn addresses(&self, installation: &str) -> Result<BTreeMap<String, String>> {
+        let mut all = BTreeMap::new();
+        for Service { id, name, .. } in self.services(installation).await? {
+            let found = self.docker.inspect_container(&id, None::<InspectContainerOptions>).await?;
             let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
-            let both = networks.into_values().flat_map(|network| [network.ip_address, network.gateway]);
-            all.extend(both.flatten().filter(|address| !address.is_empty()));
+            for network in networks.into_values() {
+                all.extend(network.ip_address.map(|address| (address, name.clone())));
+                all.extend(network.gateway.map(|address| (address, "host".to_owned())));
+            }
         }
+        all.remove("");
         Ok(all)
     }
 

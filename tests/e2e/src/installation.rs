@@ -1,7 +1,7 @@
 //! The services under docker-compose, as `cargo xtask install` has them.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU8, Ordering},
@@ -19,6 +19,8 @@ use crate::{
 
 /// Names the tag of the images under test.
 const TAG: &str = "PAASTECH_TEST_TAG";
+/// Names that of the images of the commit before.
+const PREVIOUS_TAG: &str = "PAASTECH_TEST_PREVIOUS_TAG";
 /// Each installation has networks of its own.
 static NETWORK: AtomicU8 = AtomicU8::new(100);
 
@@ -46,7 +48,11 @@ impl Installation {
         fs::create_dir(&self.dir)?;
         fs::write(self.dir.join("settings.toml"), toml::to_string(&config::installation(setup.roomy))?)?;
         let network = format!("10.187.{}", self.network);
-        let mut xtask = self.installer(&tag())?;
+        let mut xtask = if setup.previous {
+            self.installer(&binaries::previous()?, tag(PREVIOUS_TAG))
+        } else {
+            self.installer(&binaries::directory()?, tag(TAG))
+        };
         xtask.args(["--tier", "test", "--name", &self.name, "--network", &network]);
         for (flag, address) in [
             ("--http-port", ports.edge),
@@ -66,27 +72,25 @@ impl Installation {
         Ok(())
     }
 
-    /// Installs over it, with images of another tag.
+    /// Installs over what the commit before has installed.
     pub(crate) async fn upgrade(&self) -> Result<()> {
-        let mut tag = tag();
-        tag.push("-next");
-        run(self.installer(&tag)?).await
+        run(self.installer(&binaries::directory()?, tag(TAG))).await
     }
 
-    /// What installs, with images of this tag.
-    fn installer(&self, tag: &OsStr) -> Result<Command> {
-        let mut xtask = self.xtask("install")?;
-        xtask.arg("--binaries").arg(binaries::directory()?).arg("--tag").arg(tag);
+    /// What installs these programs, with images of this tag.
+    fn installer(&self, binaries: &Path, tag: OsString) -> Command {
+        let mut xtask = self.xtask(binaries, "install");
+        xtask.arg("--prepared").arg("--binaries").arg(binaries).arg("--tag").arg(tag);
         if let Some(traefik) = std::env::var_os("TRAEFIK_BIN") {
             xtask.arg("--traefik-bin").arg(traefik);
         }
-        Ok(xtask)
+        xtask
     }
 
-    fn xtask(&self, task: &str) -> Result<Command> {
-        let mut xtask = process::command(binaries::find("xtask")?, &self.home);
+    fn xtask(&self, binaries: &Path, task: &str) -> Command {
+        let mut xtask = process::command(binaries.join("xtask"), &self.home);
         xtask.arg(task).arg("--dir").arg(&self.dir);
-        Ok(xtask)
+        xtask
     }
 
     /// The folder of its settings.
@@ -124,10 +128,13 @@ impl Installation {
         }
     }
 
-    /// Fails when a service has ended by itself.
+    /// Fails when a service has ended by itself, or is not well.
     pub(crate) async fn check(&self, engine: &Engine, killed: &[String]) -> Result<()> {
-        for Service { name, state, .. } in engine.services(&self.name).await? {
-            ensure!(state == "running" || killed.contains(&name), "{name} is {state}");
+        for Service { name, state, is_ill, .. } in engine.services(&self.name).await? {
+            ensure!(
+                killed.contains(&name) || state == "running" && !is_ill,
+                "{name}: {state}, ill: {is_ill}"
+            );
         }
         Ok(())
     }
@@ -159,15 +166,15 @@ impl Installation {
 
     /// Removes it and all it had.
     pub(crate) async fn uninstall(&self) -> Result<()> {
-        let mut xtask = self.xtask("uninstall")?;
+        let mut xtask = self.xtask(&binaries::directory()?, "uninstall");
         xtask.arg("--data");
         run(xtask).await
     }
 }
 
-/// The tag of the images under test.
-fn tag() -> OsString {
-    std::env::var_os(TAG).unwrap_or_else(|| "test".into())
+/// The tag of this name, said by who runs the tests and removes the images.
+fn tag(name: &str) -> OsString {
+    std::env::var_os(name).unwrap_or_else(|| "test".into())
 }
 
 async fn run(mut command: Command) -> Result<()> {

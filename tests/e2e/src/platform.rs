@@ -56,6 +56,8 @@ pub(crate) struct Setup {
     pub(crate) api_hours_off: i8,
     /// Traces are collected.
     pub(crate) traced: bool,
+    /// The commit before this one has installed it.
+    pub(crate) previous: bool,
 }
 
 impl Setup {
@@ -68,6 +70,7 @@ impl Setup {
         roomy: false,
         api_hours_off: 0,
         traced: false,
+        previous: false,
     };
 }
 

@@ -39,6 +39,7 @@ const WITHOUT_ENGINE: Option<Setup> = Some(Setup { dead_engine: true, ..Setup::P
 const AN_HOUR_AHEAD: Option<Setup> = Some(Setup { api_hours_off: 1, ..Setup::PLAIN });
 const AN_HOUR_BEHIND: Option<Setup> = Some(Setup { api_hours_off: -1, ..Setup::PLAIN });
 const TRACED: Option<Setup> = Some(Setup { traced: true, ..Setup::PLAIN });
+const OF_THE_COMMIT_BEFORE: Option<Setup> = Some(Setup { previous: true, ..Setup::PLAIN });
 const BEHIND_THE_FIREWALL: Option<Setup> = Some(Setup { firewall: true, ..Setup::PLAIN });
 
 macro_rules! scenarios {
@@ -145,8 +146,9 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_value_that_is_missing_is_named,
             twenty_redeployments_lose_no_request,
         ];
+        INSTALLED, OF_THE_COMMIT_BEFORE, installed: [an_upgrade_in_the_middle_of_a_push_loses_nothing];
         INSTALLED, OWN, installed: [
-            an_upgrade_in_the_middle_of_a_push_loses_nothing,
+            a_moved_installation_is_restored_and_pushed_to_again,
             the_proxy_finds_its_routes_with_nothing_of_ours_alive,
             a_database_that_is_away_for_a_while_loses_nothing,
             a_rotated_database_password_is_taken_up,

@@ -52,6 +52,37 @@ impl Site {
         Ok(Page { status: answer.status(), body: answer.text().await? })
     }
 
+    /// So many requests in each second, whether or not those before have been answered.
+    pub(crate) fn rate(&self, each_second: u32) -> Load {
+        let mut load = Load { stop: Arc::default(), answered: Arc::default(), visitors: JoinSet::new() };
+        let (site, stop, answered) = (self.clone(), load.stop.clone(), load.answered.clone());
+        load.visitors.spawn(async move {
+            // A late one is made up for.
+            let mut next = tokio::time::interval(Duration::from_secs(1) / each_second);
+            let mut requests = JoinSet::new();
+            while !stop.load(Ordering::Relaxed) {
+                next.tick().await;
+                let (site, answered) = (site.clone(), answered.clone());
+                requests.spawn(async move {
+                    let failure = site.fails().await;
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    failure
+                });
+            }
+            requests.join_all().await.into_iter().flatten().collect()
+        });
+        load
+    }
+
+    /// What is wrong with a page that takes long enough that some are always under way when traffic moves.
+    async fn fails(&self) -> Option<String> {
+        match self.get("/slow/100").await {
+            Ok(page) if page.status == StatusCode::OK => None,
+            Ok(page) => Some(format!("{}: {}", page.status, page.body)),
+            Err(error) => Some(format!("{error:#}")),
+        }
+    }
+
     /// Visitors who come back until they are told to stop: so many at a time.
     pub(crate) fn load(&self, visitors: usize) -> Load {
         let load = Load { stop: Arc::default(), answered: Arc::default(), visitors: JoinSet::new() };
@@ -73,12 +104,7 @@ impl Load {
             self.visitors.spawn(async move {
                 let mut failures = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
-                    // Long enough that some are always under way when traffic moves.
-                    match site.get("/slow/100").await {
-                        Ok(page) if page.status == StatusCode::OK => {}
-                        Ok(page) => failures.push(format!("{}: {}", page.status, page.body)),
-                        Err(error) => failures.push(format!("{error:#}")),
-                    }
+                    failures.extend(site.fails().await);
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
                 failures

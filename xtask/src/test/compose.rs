@@ -9,7 +9,7 @@ use crate::{
     go,
     install::images,
     paths, process,
-    test::{acme, crates::E2E, suite::Suite, tally::Tally},
+    test::{acme, crates::E2E, previous, suite::Suite, tally::Tally},
 };
 
 /// What Compose v2 reads its files by.
@@ -18,6 +18,8 @@ const COMPOSE_GO: &str = "github.com/compose-spec/compose-go/v2/cmd";
 const TRAEFIK_BIN: &str = "TRAEFIK_BIN";
 /// The images that the installations under test are of.
 const TAG: &str = "test";
+/// Those of the commit before this one.
+const PREVIOUS_TAG: &str = "test-previous";
 
 /// Runs them, and removes the images.
 pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
@@ -41,6 +43,10 @@ pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
     if let Some(traefik) = env::var_os(TRAEFIK_BIN) {
         acme::run(Path::new(&traefik), suite.temporary(), tally).await?;
     }
+    let previous = previous::ensure().await?;
+    if previous.is_none() {
+        println!("there is no commit before this one: upgrades are from this one");
+    }
     let programs = suite.programs().await?.select(|test| test.is_in(E2E));
     for test in programs.iter().filter(|test| matches!(test.target.as_str(), "compose" | "traefik")) {
         if test.target == "traefik" && env::var_os(TRAEFIK_BIN).is_none() {
@@ -50,10 +56,12 @@ pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
         }
         let mut command = suite.command(test);
         command.env("PAASTECH_BIN_DIR", &binaries).env("PAASTECH_TEST_TAG", TAG);
+        command.env("PAASTECH_PREVIOUS_BIN_DIR", previous.as_ref().unwrap_or(&binaries));
+        command.env("PAASTECH_TEST_PREVIOUS_TAG", PREVIOUS_TAG);
         tally.tests(&test.name(), &mut command).await?;
     }
-    for tag in [TAG.to_owned(), format!("{TAG}-next")] {
-        images::remove(&engine, &tag).await?;
+    for tag in [TAG, PREVIOUS_TAG] {
+        images::remove(&engine, tag).await?;
     }
     Ok(())
 }

@@ -72,13 +72,13 @@ pub(super) async fn an_installation_moves_to_an_engine_without_its_images(platfo
     well(platform).await;
 }
 
-async fn hide(project: &Project, secret: &str) {
+pub(super) async fn hide(project: &Project, secret: &str) {
     let set = json!({ "set": { "TOKEN": { "value": secret, "kind": "secret" } }, "unset": [] });
     let accepted = project.api.patch(&project.path("/variables"), set).await.ok();
     project.done(&accepted).await;
 }
 
-async fn hidden(project: &Project) -> String {
+pub(super) async fn hidden(project: &Project) -> String {
     project.site.get("/env/TOKEN").await.expect("the app answers").body
 }
 
