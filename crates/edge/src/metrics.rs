@@ -16,11 +16,15 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     fn new() -> Self {
-        let requests = "Requests for apps that were answered, by class of status";
+        let requests = "Requests for apps and the api that were answered, by class of status";
         Self {
             requests: labelled("edge_requests", requests, ["status"], Counter::default)
                 .from_the_start(CLASSES.map(|class| [class])),
-            routes: single("edge_routes", "Host names that are routed to an app", Gauge::default()),
+            routes: single(
+                "edge_routes",
+                "Host names that are routed to an app or the api",
+                Gauge::default(),
+            ),
         }
     }
 
