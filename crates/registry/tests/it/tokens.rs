@@ -88,8 +88,9 @@ async fn a_token_opens_one_repository_for_what_it_says_and_no_longer() {
     let stranger = tempfile::tempdir().expect("a directory");
     let files = paastech_certs::registry_token(stranger.path(), time::OffsetDateTime::now_utc());
     let files = files.expect("another key");
-    let forged = token_key(&files.key, files.certificate).issue(a, &all, (0, i64::MAX));
-    let mut altered = registry.token(b, &all);
+    let now = time::OffsetDateTime::now_utc().unix_timestamp() * 1000;
+    let forged = token_key(&files.key, files.certificate).issue(a, &all, (now, now + 600_000));
+    let mut altered = registry.token(a, &all);
     altered.replace_range(altered.len() - 8.., "AAAAAAAA");
     for (whose, token) in [
         ("nobody's", String::new()),
