@@ -10,6 +10,7 @@ use std::{
 use bytes::BytesMut;
 use git2::{Oid, Reference, Repository};
 use paastech_proto::git::ExportRepositoryResponse;
+use paastech_runtime::chunks::CHUNK;
 use tokio::{io::AsyncReadExt as _, sync::mpsc};
 use tonic::Status;
 
@@ -22,7 +23,6 @@ use crate::{
 const SIGNATURE: &str = "# v2 git bundle\n";
 /// The longest line of a bundle's head: an id, a blank and a ref's name.
 const MAX_LINE: u64 = 4096;
-const CHUNK: usize = 64 * 1024;
 
 /// The programs that write a bundle.
 pub(crate) struct Programs {
