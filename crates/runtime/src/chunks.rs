@@ -7,7 +7,7 @@ use bytes::Bytes;
 /// The most that one message holds.
 pub const CHUNK: usize = 64 * 1024;
 
-/// Cuts what is written into messages, each handed to `send`; the last one by a flush.
+/// Cuts what is written into messages, each handed to `send`; the last one by a flush: what is not flushed is lost.
 pub struct Chunks<F> {
     send: F,
     buffer: Vec<u8>,
@@ -36,5 +36,34 @@ impl<F: FnMut(Bytes) -> io::Result<()>> Write for Chunks<F> {
         }
         let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
         (self.send)(Bytes::from(full))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_goes_in_full_messages_and_the_rest_by_a_flush() {
+        for (bytes, full, flushed) in [
+            (0, &[][..], &[][..]),
+            (5, &[], &[5]),
+            (2 * CHUNK, &[CHUNK, CHUNK], &[CHUNK, CHUNK]),
+            (CHUNK + 5, &[CHUNK], &[CHUNK, 5]),
+        ] {
+            let sent = RefCell::new(Vec::new());
+            let mut chunks = Chunks::new(|message: Bytes| {
+                sent.borrow_mut().push(message.len());
+                Ok(())
+            });
+            chunks.write_all(&vec![7; bytes]).expect("taken");
+            assert_eq!(*sent.borrow(), full, "{bytes}, not flushed");
+            for _ in 0..2 {
+                chunks.flush().expect("taken");
+                assert_eq!(*sent.borrow(), flushed, "{bytes}, flushed");
+            }
+        }
     }
 }
