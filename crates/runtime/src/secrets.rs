@@ -45,7 +45,7 @@ impl SecretFiles {
     /// # Errors
     /// The file is unreadable, malformed or open to others.
     pub fn old_kek(&self) -> io::Result<Option<Key>> {
-        if self.dir.join(OLD_KEK).exists() { self.key(OLD_KEK).map(Some) } else { Ok(None) }
+        self.stored(OLD_KEK)
     }
 
     /// Makes a new `kek`, and the one before the old one, until [`Self::drop_old_kek`]. While there is an old one, nothing
@@ -170,6 +170,12 @@ impl SecretFiles {
         self.read_or_make(file, make).map(|text| Zeroizing::new(text.trim().to_owned()))
     }
 
+    /// A key that is there; none is made.
+    fn stored(&self, file: &str) -> io::Result<Option<Key>> {
+        let Some(text) = self.get(file)? else { return Ok(None) };
+        parse_key(&text).map(Some).ok_or_else(|| malformed(&self.dir.join(file)))
+    }
+
     fn key(&self, file: &str) -> io::Result<Key> {
         let text = Zeroizing::new(self.read_or_make(file, || new_key().to_string())?);
         parse_key(&text).ok_or_else(|| malformed(&self.dir.join(file)))
@@ -270,6 +276,19 @@ mod tests {
         files.drop_old_kek().expect("dropped");
         assert_eq!(files.old_kek().expect("gone"), None);
         assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1, "the new key alone");
+    }
+
+    #[test]
+    fn an_old_key_that_cannot_be_read_is_neither_absent_nor_made() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let files = SecretFiles::ensure(dir.path()).expect("made");
+        let old = dir.path().join(OLD_KEK);
+        assert_eq!(files.old_kek().expect("absent"), None);
+        std::os::unix::fs::symlink(&old, &old).expect("a link to itself");
+        files.old_kek().expect_err("it cannot be read");
+        fs::remove_file(&old).expect("removed");
+        files.replace(OLD_KEK, "short").expect("written");
+        assert_eq!(files.old_kek().expect_err("malformed").kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]
