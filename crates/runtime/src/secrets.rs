@@ -52,16 +52,16 @@ impl SecretFiles {
     /// changes.
     ///
     /// # Errors
-    /// The folder cannot be written.
+    /// There is no `kek`, or the folder cannot be written.
     pub fn rotate_kek(&self) -> io::Result<()> {
         let (kek, old) = (self.dir.join("kek"), self.dir.join(OLD_KEK));
         let _taken = self.lock(File::lock)?;
-        let was_cut_off = match self.old_kek()? {
-            // Kept twice: the new one was not made yet.
-            Some(held) => held != self.kek()?,
+        let is_made = match self.old_kek()? {
+            // Kept twice: the new one is not made yet.
+            Some(held) => held != self.stored("kek")?.ok_or_else(|| absent(&kek))?,
             None => fs::hard_link(&kek, &old).map(|()| false).map_err(|error| name(&old, &error))?,
         };
-        if was_cut_off { Ok(()) } else { self.replace("kek", &new_key()) }
+        if is_made { Ok(()) } else { self.replace("kek", &new_key()) }
     }
 
     /// Destroys the old one.
@@ -242,6 +242,10 @@ fn name(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
+fn absent(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("{}: it is not there", path.display()))
+}
+
 fn malformed(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{}: not what this program writes", path.display()))
 }
@@ -276,6 +280,19 @@ mod tests {
         files.drop_old_kek().expect("dropped");
         assert_eq!(files.old_kek().expect("gone"), None);
         assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1, "the new key alone");
+    }
+
+    #[test]
+    fn a_key_that_is_lost_is_not_made_anew_by_a_rotation() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let files = SecretFiles::ensure(dir.path()).expect("made");
+        for old in [false, true] {
+            if old {
+                files.replace(OLD_KEK, &new_key()).expect("written");
+            }
+            assert_eq!(files.rotate_kek().expect_err("lost").kind(), io::ErrorKind::NotFound);
+            assert!(files.get("kek").expect("readable").is_none(), "none is made");
+        }
     }
 
     #[test]
