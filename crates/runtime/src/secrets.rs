@@ -73,7 +73,8 @@ impl SecretFiles {
         self.remove(OLD_KEK)
     }
 
-    /// As long as the file is held, no key is replaced or destroyed.
+    /// As long as the file is held, no rotation replaces `kek` and none destroys the old one. Other secrets it does not
+    /// hold, nor what [`Self::replace`] and [`Self::remove`] do.
     ///
     /// # Errors
     /// The folder cannot be opened.
