@@ -21,6 +21,7 @@ use crate::{
     engine::Engine,
     error::Error,
     metrics::METRICS,
+    registry::Registry,
     release::remove::remove_image,
 };
 
@@ -50,7 +51,7 @@ pub(crate) struct Bench {
 pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<BuildResult> {
     let order = Arc::new(order);
     let reference = bench.engine.build_reference(order.project, order.id);
-    let pushed = bench.engine.registry.as_ref().map(|registry| registry.new_name(order.project));
+    let pushed = bench.engine.registry.as_ref().map(|registry| (registry, registry.new_name(order.project)));
     let turn = bench.turns.take(|place| {
         job.log.say(&format!("-----> Waiting for other builds to end: place {place} in the queue"));
     });
@@ -66,8 +67,8 @@ pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<B
                 let built = build(bench, job, &order, &reference).await;
                 METRICS.build_duration.observe(began.elapsed().as_secs_f64());
                 let mut image = built?;
-                if let Some(name) = &pushed {
-                    image.reference = push(bench, job, &order, (&image.id, name)).await?;
+                if let Some((registry, name)) = &pushed {
+                    image.reference = push(bench, job, &order, registry, (&image.id, name)).await?;
                 }
                 Ok(succeeded(image))
             }
@@ -88,7 +89,7 @@ pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<B
     };
     job.log.say(&format!(" !     {}", result.message));
     // What was cut off may still have been tagged at the last moment.
-    for reference in [Some(reference), pushed].into_iter().flatten() {
+    for reference in [reference].into_iter().chain(pushed.map(|(_, name)| name)) {
         if let Err(error) = remove_image(&bench.engine, &reference).await {
             tracing::warn!(%error, "the image of a failed build cannot be removed");
         }
@@ -146,14 +147,20 @@ fn succeeded(image: Image) -> BuildResult {
 }
 
 /// Pushes the image, by its id, under the name; its reference by digest.
-async fn push(bench: &Bench, job: &Job, order: &Order, image: (&str, &str)) -> Result<String, Failure> {
-    let engine = &bench.engine;
-    let registry = engine.registry.as_ref().ok_or_else(|| internal(&Error::NotFound("registry")))?;
+async fn push(
+    bench: &Bench,
+    job: &Job,
+    order: &Order,
+    registry: &Registry,
+    image: (&str, &str),
+) -> Result<String, Failure> {
     let push = async {
-        registry.push(engine, image, &order.registry_token, &job.log).await.map_err(|error| match error {
-            Error::NotYet(why) => told(BuildOutcome::Unavailable, format!("{why}: push again later")),
-            error => internal(&error),
-        })
+        registry.push(&bench.engine, image, &order.registry_token, &job.log).await.map_err(
+            |error| match error {
+                Error::NotYet(why) => told(BuildOutcome::Unavailable, format!("{why}: push again later")),
+                error => internal(&error),
+            },
+        )
     };
     within_limits(push, order, &job.cancel).await
 }
