@@ -64,13 +64,9 @@ pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<B
                 let _turn = (turn, Held::by(&METRICS.builds_running));
                 drop(waiting);
                 let began = Instant::now();
-                let built = build(bench, job, &order, &reference).await;
+                let made = make(bench, job, &order, &reference, pushed.as_ref()).await;
                 METRICS.build_duration.observe(began.elapsed().as_secs_f64());
-                let mut image = built?;
-                if let Some((registry, name)) = &pushed {
-                    image.reference = push(bench, job, &order, registry, (&image.id, name)).await?;
-                }
-                Ok(succeeded(image))
+                Ok(succeeded(made?))
             }
         }
     };
@@ -107,6 +103,21 @@ async fn reassure(log: &Log) -> Infallible {
             log.say(&format!("       … still at it after {} s", started.elapsed().as_secs()));
         }
     }
+}
+
+/// Builds the image and pushes it where there is a registry.
+async fn make(
+    bench: &Bench,
+    job: &Arc<Job>,
+    order: &Arc<Order>,
+    reference: &str,
+    pushed: Option<&(&Registry, String)>,
+) -> Result<Image, Failure> {
+    let mut image = build(bench, job, order, reference).await?;
+    if let Some((registry, name)) = pushed {
+        image.reference = push(bench, job, order, registry, (&image.id, name)).await?;
+    }
+    Ok(image)
 }
 
 async fn build(bench: &Bench, job: &Arc<Job>, order: &Arc<Order>, reference: &str) -> Result<Image, Failure> {
