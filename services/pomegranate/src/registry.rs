@@ -5,6 +5,8 @@ mod collect;
 mod http;
 mod transfer;
 
+pub(crate) use self::transfer::Upload;
+
 use std::{collections::BTreeSet, sync::atomic::AtomicBool};
 
 use anyhow::ensure;

@@ -10,7 +10,7 @@ use bollard::{
 };
 use futures_util::StreamExt as _;
 use paastech_proto::pomegranate::{BuildOutcome, Image};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use uuid::Uuid;
 
 use crate::{
@@ -35,7 +35,7 @@ pub(crate) async fn build(
     job: &Arc<Job>,
     order: &Arc<Order>,
     dockerfile: String,
-    reference: &str,
+    deadline: Instant,
 ) -> Result<Image, Failure> {
     let (path, name) = (order.source.1.clone(), dockerfile.clone());
     let checked = tokio::task::spawn_blocking(move || context::check(&path, &name))
@@ -47,13 +47,14 @@ pub(crate) async fn build(
     }
     job.log.say(&format!("-----> Building {dockerfile}"));
     let engine = Arc::clone(&bench.engine);
-    solve_apart(engine, Arc::clone(order), dockerfile, reference.to_owned(), Arc::clone(job)).await?;
-    let image = bench.engine.image(reference).await.map_err(|error| internal(&error))?;
+    solve_apart(engine, Arc::clone(order), dockerfile, Arc::clone(job), deadline).await?;
+    let reference = bench.engine.build_reference(order.project, order.id);
+    let image = bench.engine.image(&reference).await.map_err(|error| internal(&error))?;
     let image = image.ok_or_else(|| failed("the build ended without an image"))?;
     if let Some(why) = refusal(&image, bench.require_non_root).or_else(|| image::without_command(&image)) {
         return Err(failed(why));
     }
-    Ok(image::describe(&image, reference))
+    Ok(image::describe(&image, &reference))
 }
 
 /// Solves on a runtime that ends with the build. The client serves BuildKit's session in a task that it lets go of and
@@ -62,8 +63,8 @@ async fn solve_apart(
     engine: Arc<Engine>,
     order: Arc<Order>,
     dockerfile: String,
-    reference: String,
     job: Arc<Job>,
+    deadline: Instant,
 ) -> Result<(), Failure> {
     let stop = job.cancel.child_token();
     // Whoever drops this call ends the thread as well.
@@ -72,11 +73,8 @@ async fn solve_apart(
     let solve = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let outcome = runtime.map_err(|error| internal(&error.into())).and_then(|runtime| {
-            runtime.block_on(within_limits(
-                solve(&engine, &order, &dockerfile, &reference, &job.log),
-                &order,
-                &stop,
-            ))
+            let solve = solve(&engine, &order, &dockerfile, &job.log);
+            runtime.block_on(within_limits(solve, &order, deadline, &stop))
         });
         let _ = send.send(outcome);
     };
@@ -86,17 +84,12 @@ async fn solve_apart(
 }
 
 /// The build itself. BuildKit ends it when the connection does, so dropping this cancels for real.
-async fn solve(
-    engine: &Engine,
-    order: &Order,
-    dockerfile: &str,
-    reference: &str,
-    log: &Log,
-) -> Result<(), Failure> {
+async fn solve(engine: &Engine, order: &Order, dockerfile: &str, log: &Log) -> Result<(), Failure> {
     let docker = engine.docker().await.map_err(|error| internal(&error))?;
     let source = context::stream(&order.source.1).await.map_err(|error| internal(&error.into()))?;
     let body = body_try_stream(source);
-    let mut events = Box::pin(docker.build_image(options(order, dockerfile, reference), None, Some(body)));
+    let reference = engine.build_reference(order.project, order.id);
+    let mut events = Box::pin(docker.build_image(options(order, dockerfile, &reference), None, Some(body)));
     let mut progress = Progress::default();
     while let Some(event) = events.next().await {
         let event = match event {

@@ -2,6 +2,7 @@
 
 use paastech_proto::pomegranate::{BuildOutcome, BuildResult};
 use paastech_types::Kind;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -48,15 +49,52 @@ pub(crate) fn internal(error: &Error) -> Failure {
     told(BuildOutcome::Internal, "the platform failed to run the build: try again")
 }
 
-/// Ends a build at its cancel and at its time limit.
+/// Ends a build at its cancel and at its deadline, which is the end of its time limit.
 pub(crate) async fn within_limits<T>(
     build: impl Future<Output = Result<T, Failure>>,
     order: &Order,
+    deadline: Instant,
     stop: &CancellationToken,
 ) -> Result<T, Failure> {
     tokio::select! {
         biased;
         () = stop.cancelled() => Err(cancelled()),
-        outcome = tokio::time::timeout(order.timeout, build) => outcome.unwrap_or_else(|_| Err(timed_out(order))),
+        outcome = timeout_at(deadline, build) => outcome.unwrap_or_else(|_| Err(timed_out(order))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::PathBuf, time::Duration};
+
+    use paastech_types::{BuildId, ProjectId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_follows_a_build_has_what_it_has_left_of_its_time() {
+        let order = Order {
+            id: BuildId::new(),
+            project: ProjectId::new(),
+            source: (Uuid::nil(), PathBuf::new()),
+            dockerfile_refusal: String::new(),
+            env: Vec::new(),
+            timeout: Duration::from_secs(10),
+            no_cache: false,
+            registry_token: String::new(),
+        };
+        let (deadline, stop) = (Instant::now() + order.timeout, CancellationToken::new());
+        let takes = |seconds| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Ok(())
+        };
+        let built = within_limits(takes(7), &order, deadline, &stop).await;
+        assert!(built.is_ok());
+        let Err(Failure::Told(pushed)) = within_limits(takes(7), &order, deadline, &stop).await else {
+            panic!("it took longer than 10 seconds");
+        };
+        assert_eq!(pushed.outcome(), BuildOutcome::TimedOut);
+        assert_eq!(Instant::now(), deadline);
     }
 }

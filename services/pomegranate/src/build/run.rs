@@ -21,7 +21,7 @@ use crate::{
     engine::Engine,
     error::Error,
     metrics::METRICS,
-    registry::Registry,
+    registry::{Registry, Upload},
     release::remove::remove_image,
 };
 
@@ -50,7 +50,6 @@ pub(crate) struct Bench {
 /// Runs a build to its end, whatever that is; `None` when the engine went away before.
 pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<BuildResult> {
     let order = Arc::new(order);
-    let reference = bench.engine.build_reference(order.project, order.id);
     let pushed = bench.engine.registry.as_ref().map(|registry| (registry, registry.new_name(order.project)));
     let turn = bench.turns.take(|place| {
         job.log.say(&format!("-----> Waiting for other builds to end: place {place} in the queue"));
@@ -64,7 +63,7 @@ pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<B
                 let _turn = (turn, Held::by(&METRICS.builds_running));
                 drop(waiting);
                 let began = Instant::now();
-                let made = make(bench, job, &order, &reference, pushed.as_ref()).await;
+                let made = make(bench, job, &order, pushed.as_ref()).await;
                 METRICS.build_duration.observe(began.elapsed().as_secs_f64());
                 Ok(succeeded(made?))
             }
@@ -85,6 +84,7 @@ pub(crate) async fn run(bench: &Bench, job: &Arc<Job>, order: Order) -> Option<B
     };
     job.log.say(&format!(" !     {}", result.message));
     // What was cut off may still have been tagged at the last moment.
+    let reference = bench.engine.build_reference(order.project, order.id);
     for reference in [reference].into_iter().chain(pushed.map(|(_, name)| name)) {
         if let Err(error) = remove_image(&bench.engine, &reference).await {
             tracing::warn!(%error, "the image of a failed build cannot be removed");
@@ -105,22 +105,33 @@ async fn reassure(log: &Log) -> Infallible {
     }
 }
 
-/// Builds the image and pushes it where there is a registry.
+/// Builds the image and pushes it where there is a registry, all within the one time limit.
 async fn make(
     bench: &Bench,
     job: &Arc<Job>,
     order: &Arc<Order>,
-    reference: &str,
     pushed: Option<&(&Registry, String)>,
 ) -> Result<Image, Failure> {
-    let mut image = build(bench, job, order, reference).await?;
-    if let Some((registry, name)) = pushed {
-        image.reference = push(bench, job, order, registry, (&image.id, name)).await?;
-    }
+    let deadline = Instant::now() + order.timeout;
+    let mut image = build(bench, job, order, deadline).await?;
+    let Some((registry, name)) = pushed else { return Ok(image) };
+    let built = Instant::now();
+    let upload = await_registry(bench, job, registry).await?;
+    // What is done to the registry meanwhile takes none of the build's time.
+    let deadline = deadline + built.elapsed();
+    job.log.say("-----> Pushing the image to the registry");
+    let push = upload.push(&bench.engine, (&image.id, name), &order.registry_token);
+    let push = async { push.await.map_err(not_pushed) };
+    image.reference = within_limits(push, order, deadline, &job.cancel).await?;
     Ok(image)
 }
 
-async fn build(bench: &Bench, job: &Arc<Job>, order: &Arc<Order>, reference: &str) -> Result<Image, Failure> {
+async fn build(
+    bench: &Bench,
+    job: &Arc<Job>,
+    order: &Arc<Order>,
+    deadline: Instant,
+) -> Result<Image, Failure> {
     let plan = plan(order).await?;
     let refusal = &order.dockerfile_refusal;
     if matches!(plan.how, How::Dockerfile(_)) && !refusal.is_empty() {
@@ -128,14 +139,14 @@ async fn build(bench: &Bench, job: &Arc<Job>, order: &Arc<Order>, reference: &st
     }
     await_engine(&bench.engine, job).await?;
     let mut image = match plan.how {
-        How::Dockerfile(path) => dockerfile::build(bench, job, order, path, reference).await?,
+        How::Dockerfile(path) => dockerfile::build(bench, job, order, path, deadline).await?,
         How::Buildpacks(wanted) => {
             let site = Site {
                 engine: &bench.engine,
                 config: &bench.buildpacks,
                 gates: &bench.gates,
                 order,
-                reference,
+                reference: &bench.engine.build_reference(order.project, order.id),
                 log: &job.log,
             };
             let build = async {
@@ -144,7 +155,7 @@ async fn build(bench: &Bench, job: &Arc<Job>, order: &Arc<Order>, reference: &st
                     Stop::Ours(error) => internal(&error),
                 })
             };
-            within_limits(build, order, &job.cancel).await?
+            within_limits(build, order, deadline, &job.cancel).await?
         }
     };
     image.port = plan.port.map_or(image.port, u32::from);
@@ -157,23 +168,20 @@ fn succeeded(image: Image) -> BuildResult {
     BuildResult { outcome: BuildOutcome::Succeeded.into(), message: String::new(), image: Some(image) }
 }
 
-/// Pushes the image, by its id, under the name; its reference by digest.
-async fn push(
-    bench: &Bench,
-    job: &Job,
-    order: &Order,
-    registry: &Registry,
-    image: (&str, &str),
-) -> Result<String, Failure> {
-    let push = async {
-        registry.push(&bench.engine, image, &order.registry_token, &job.log).await.map_err(
-            |error| match error {
-                Error::NotYet(why) => told(BuildOutcome::Unavailable, format!("{why}: push again later")),
-                error => internal(&error),
-            },
-        )
-    };
-    within_limits(push, order, &job.cancel).await
+/// Waits until the registry takes images.
+async fn await_registry<'a>(bench: &Bench, job: &Job, registry: &'a Registry) -> Result<Upload<'a>, Failure> {
+    tokio::select! {
+        biased;
+        () = job.cancel.cancelled() => Err(cancelled()),
+        upload = registry.upload(&bench.engine, &job.log) => upload.map_err(not_pushed),
+    }
+}
+
+fn not_pushed(error: Error) -> Failure {
+    match error {
+        Error::NotYet(why) => told(BuildOutcome::Unavailable, format!("{why}: push again later")),
+        error => internal(&error),
+    }
 }
 
 /// Waits until the engine answers: it may be starting again, and have lost this very build.

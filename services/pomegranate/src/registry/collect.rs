@@ -22,7 +22,7 @@ const CONFIG: &str = "/etc/paastech/registry.yml";
 /// What the program says of a registry without a single folder.
 const EMPTY: &str = "Path not found: /docker/registry/v2";
 /// How long a push waits for a collection that somebody else has begun.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_secs(1);
 /// What is kept of the program's output, for when it fails.
 const TAIL: usize = 2048;
@@ -72,13 +72,18 @@ impl Registry {
         let deadline = Instant::now() + PATIENCE;
         while collects(engine).await? {
             if Instant::now() > deadline {
-                return Err(Error::NotYet("the registry is being cleaned".to_owned()));
+                return Err(being_cleaned());
             }
             tokio::time::sleep(PAUSE).await;
         }
         self.unsettled.store(false, Ordering::SeqCst);
         Ok(())
     }
+}
+
+/// It has taken all patience.
+pub(super) fn being_cleaned() -> Error {
+    Error::NotYet("the registry is being cleaned".to_owned())
 }
 
 /// The running container of the installation's registry.

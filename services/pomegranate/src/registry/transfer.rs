@@ -6,40 +6,59 @@ use bollard::query_parameters::{CreateImageOptions, PushImageOptions, TagImageOp
 use futures_util::TryStreamExt as _;
 use paastech_types::{Kind, ProjectId};
 
-use super::Registry;
+use tokio::{sync::RwLockReadGuard, time::timeout};
+
+use super::{
+    Registry,
+    collect::{PATIENCE, being_cleaned},
+};
 use crate::{build::Log, engine::Engine, error::Error};
 
 /// Between the tries of a push, in seconds.
 const PAUSES: [u64; 5] = [1, 1, 2, 4, 8];
 
-impl Registry {
-    /// Pushes an image by a [new name](Self::new_name) and says its reference by digest. UNAVAILABLE when the registry
-    /// does not answer, for longer than it takes to start again.
+/// While it is held one may push, and nothing that is pushed is removed.
+pub(crate) struct Upload<'a> {
+    registry: &'a Registry,
+    _shared: RwLockReadGuard<'a, ()>,
+}
+
+impl Upload<'_> {
+    /// Pushes an image by a [new name](Registry::new_name) and says its reference by digest. UNAVAILABLE when the
+    /// registry does not answer, for longer than it takes to start again.
     pub(crate) async fn push(
         &self,
         engine: &Engine,
         (image, name): (&str, &str),
         token: &str,
-        log: &Log,
     ) -> Result<String, Error> {
-        let _upload = match self.uploads.try_read() {
-            Ok(upload) => upload,
-            Err(_) => {
-                log.say("-----> Waiting until the registry has been cleaned");
-                self.uploads.read().await
-            }
-        };
-        self.await_settled(engine).await?;
-        log.say("-----> Pushing the image to the registry");
         let (repository, tag) = name.rsplit_once(':').ok_or(Error::NotFound("name"))?;
         let options = TagImageOptions { repo: Some(repository.to_owned()), tag: Some(tag.to_owned()) };
         engine.docker().await?.tag_image(image, Some(options)).await?;
-        let digest = self.push_until_taken(engine, (repository, tag), token).await?;
+        let digest = self.registry.push_until_taken(engine, (repository, tag), token).await?;
         let reference = format!("{repository}@{digest}");
         match engine.image(&reference).await?.and_then(|found| found.id) {
             Some(id) if id == image => Ok(reference),
             _ => Err(Error::Broken("the engine pushed something else".to_owned())),
         }
+    }
+}
+
+impl Registry {
+    /// Waits until a push may begin. UNAVAILABLE when that takes too long.
+    pub(crate) async fn upload(&self, engine: &Engine, log: &Log) -> Result<Upload<'_>, Error> {
+        let enter = async {
+            let shared = match self.uploads.try_read() {
+                Ok(shared) => shared,
+                Err(_) => {
+                    log.say("-----> Waiting until the registry has been cleaned");
+                    self.uploads.read().await
+                }
+            };
+            self.await_settled(engine).await?;
+            Ok(Upload { registry: self, _shared: shared })
+        };
+        timeout(PATIENCE, enter).await.unwrap_or_else(|_| Err(being_cleaned()))
     }
 
     /// Tries again while the registry does not answer; once more when it does, for it may just have come back.
@@ -118,7 +137,33 @@ fn digest(status: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use paastech_labels::LabelKey;
+    use paastech_runtime::{Clock, Secret};
+
     use super::*;
+    use crate::config::RegistryConfig;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_push_that_waits_too_long_is_told_that_the_registry_is_being_cleaned() {
+        let registry = Registry::new(RegistryConfig {
+            address: "127.0.0.1:5000".to_owned(),
+            prefix: "apps".to_owned(),
+            url: "http://127.0.0.1:5000".to_owned(),
+            username: String::new(),
+            password: Secret::default(),
+        });
+        let registry = registry.expect("made");
+        let engine = Engine::new("/nonexistent".into(), "i1".to_owned(), LabelKey::new([1; 32]));
+        let log = Log::new(Clock::manual(0), 1 << 20);
+        let cleaning = registry.hold().await;
+        let error = registry.upload(&engine, &log).await.err().expect("it is held");
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (Kind::Unavailable, "the registry is being cleaned")
+        );
+        assert_eq!(log.from(1).len(), 1, "and the pusher knew what it waited for");
+        drop(cleaning);
+    }
 
     #[test]
     fn the_digest_is_in_a_pushs_last_line_alone() {

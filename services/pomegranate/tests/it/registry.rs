@@ -41,8 +41,18 @@ async fn build_with(world: &mut World, token: String, more: &str) -> (Vec<String
 }
 
 async fn start_build(world: &mut World, registry_token: String, more: &str) -> BuildId {
+    start_build_within(world, registry_token, more, 0).await
+}
+
+async fn start_build_within(
+    world: &mut World,
+    registry_token: String,
+    more: &str,
+    timeout_seconds: u32,
+) -> BuildId {
     let dockerfile = format!("FROM scratch\nCOPY app /app\n{more}\nCMD [\"/app\", \"serve\"]\n");
-    let upload = world.upload(&[("Dockerfile", dockerfile.into_bytes()), ("app", app())], 0).await;
+    let files = [("Dockerfile", dockerfile.into_bytes()), ("app", app())];
+    let upload = world.upload(&files, timeout_seconds).await;
     let request = proto::StartBuildRequest { registry_token, no_cache: false, ..upload };
     world.client.start_build(request.clone()).await.expect("the build starts");
     request.build_id.parse().expect("an id")
@@ -279,9 +289,11 @@ fn pushes_wait_for_a_collection_also_for_one_that_an_earlier_process_began() {
         world.says(first, "Waiting until the registry has been cleaned").await;
 
         world.client = client(world.config.clone()).await;
-        let second = start_build(&mut world, token, "").await;
+        // The wait is none of the build's time.
+        let limit = 15;
+        let second = start_build_within(&mut world, token, "", limit).await;
         world.says(second, "Built an image").await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        tokio::time::sleep(Duration::from_secs(limit.into())).await;
         assert_eq!(registry.stored_bytes(), 0, "nobody sends anything");
         std::fs::write(&pipe, "no link").expect("written");
         let (lines, result) = world.follow(second).await;
