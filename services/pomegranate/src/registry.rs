@@ -13,7 +13,7 @@ use anyhow::ensure;
 use bollard::auth::DockerCredentials;
 use paastech_types::ProjectId;
 use rand::Rng as _;
-use tokio::sync::{RwLock, RwLockWriteGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use self::http::Http;
 use crate::{config::RegistryConfig, error::Error};
@@ -23,8 +23,9 @@ pub(crate) struct Registry {
     config: RegistryConfig,
     root: String,
     http: Http,
-    /// Pushes hold it together, what removes holds it alone: the garbage collection deletes layers that no manifest
-    /// names, and a push sends its manifest last.
+    /// Pushes hold it together. The garbage collection holds it alone: it deletes layers that no manifest names, and a
+    /// push sends its manifest last. So does what removes some of a project's images, of which a push may bring one
+    /// again; where all of them go it is shared.
     uploads: RwLock<()>,
     /// Whether a collection may still run that somebody before us, or we ourselves, lost sight of.
     unsettled: AtomicBool,
@@ -67,7 +68,13 @@ impl Registry {
         self.uploads.write().await
     }
 
-    /// Deletes the project's manifests but those that a reference in `keep` names. For who [holds](Self::hold) it.
+    /// Holds off collections, but no pushes.
+    pub(crate) async fn share(&self) -> RwLockReadGuard<'_, ()> {
+        self.uploads.read().await
+    }
+
+    /// Deletes the project's manifests but those that a reference in `keep` names. For who [holds](Self::hold) it, or
+    /// [shares](Self::share) it and keeps none.
     pub(crate) async fn prune(&self, project: ProjectId, keep: &[String], token: &str) -> Result<(), Error> {
         let repository = self.http.repository(project, token);
         let mut digests = BTreeSet::new();

@@ -235,7 +235,7 @@ impl State {
         remove::project(&self.engine, scope.project, self.config.grace_seconds).await?;
         self.sources.remove_project(scope.project)?;
         if let Some(registry) = &self.engine.registry {
-            let _held = registry.hold().await;
+            let _shared = registry.share().await;
             registry.prune(scope.project, &[], &request.registry_token).await?;
         }
         Ok(())

@@ -137,14 +137,15 @@ fn digest(status: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use paastech_labels::LabelKey;
     use paastech_runtime::{Clock, Secret};
 
     use super::*;
     use crate::config::RegistryConfig;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_push_that_waits_too_long_is_told_that_the_registry_is_being_cleaned() {
+    fn registry() -> Registry {
         let registry = Registry::new(RegistryConfig {
             address: "127.0.0.1:5000".to_owned(),
             prefix: "apps".to_owned(),
@@ -152,11 +153,31 @@ mod tests {
             username: String::new(),
             password: Secret::default(),
         });
-        let registry = registry.expect("made");
-        let engine = Engine::new("/nonexistent".into(), "i1".to_owned(), LabelKey::new([1; 32]));
-        let log = Log::new(Clock::manual(0), 1 << 20);
+        registry.expect("made")
+    }
+
+    fn engine() -> Engine {
+        Engine::new("/nonexistent".into(), "i1".to_owned(), LabelKey::new([1; 32]))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_project_is_removed_while_another_one_is_pushed_but_nothing_is_collected() {
+        let (registry, log) = (registry(), Log::new(Clock::manual(0), 1 << 20));
+        registry.unsettled.store(false, Ordering::SeqCst);
+        let upload = registry.upload(&engine(), &log).await.expect("nobody has it");
+        let removal = timeout(PATIENCE, registry.share()).await.expect("beside the push");
+        timeout(PATIENCE, registry.hold()).await.expect_err("not beside a push");
+        drop(upload);
+        timeout(PATIENCE, registry.hold()).await.expect_err("not beside a removal");
+        drop(removal);
+        drop(timeout(PATIENCE, registry.hold()).await.expect("alone"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_push_that_waits_too_long_is_told_that_the_registry_is_being_cleaned() {
+        let (registry, log) = (registry(), Log::new(Clock::manual(0), 1 << 20));
         let cleaning = registry.hold().await;
-        let error = registry.upload(&engine, &log).await.err().expect("it is held");
+        let error = registry.upload(&engine(), &log).await.err().expect("it is held");
         assert_eq!(
             (error.kind(), error.to_string().as_str()),
             (Kind::Unavailable, "the registry is being cleaned")
