@@ -9,6 +9,12 @@ use paastech_types::ProjectId;
 
 pub use self::token::{Action, TokenConfig, TokenError, TokenKey};
 
+/// What the projects' repositories begin with unless it is configured.
+#[must_use]
+pub fn default_prefix() -> String {
+    "apps".to_owned()
+}
+
 /// A project's repository within the registry; what comes before the id may have several parts.
 #[must_use]
 pub fn repository(prefix: &str, project: ProjectId) -> String {

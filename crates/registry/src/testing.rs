@@ -178,7 +178,7 @@ pub fn token_key(key: &Path, certificate: PathBuf) -> TokenKey {
         certificate,
         service: crate::token::service(),
         issuer: crate::token::issuer(),
-        prefix: crate::token::prefix(),
+        prefix: crate::default_prefix(),
     })
     .expect("a key")
 }

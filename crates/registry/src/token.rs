@@ -29,8 +29,8 @@ pub struct TokenConfig {
     /// What the registry calls us.
     #[serde(default = "issuer")]
     pub issuer: String,
-    /// What the projects' repositories begin with.
-    #[serde(default = "prefix")]
+    /// What the projects' repositories begin with: the same as Pomegranate's `registry.prefix`, or no token opens one.
+    #[serde(default = "crate::default_prefix")]
     pub prefix: String,
 }
 
@@ -40,10 +40,6 @@ pub(crate) fn service() -> String {
 
 pub(crate) fn issuer() -> String {
     "paastech-api".to_owned()
-}
-
-pub(crate) fn prefix() -> String {
-    "apps".to_owned()
 }
 
 /// What a token allows in its one repository.

@@ -58,8 +58,9 @@ pub struct Config {
 pub struct RegistryConfig {
     /// How the engine reaches it, as images' names begin: `127.0.0.1:5000`, `registry.example.org`.
     pub address: String,
-    /// What the repositories begin with: `<address>/<prefix>/<project>`.
-    #[serde(default = "repositories")]
+    /// What the repositories begin with: `<address>/<prefix>/<project>`. With the installation's registry the same as
+    /// the api's `registry.prefix`, or its tokens open none of them.
+    #[serde(default = "paastech_registry::default_prefix")]
     pub prefix: String,
     /// How we reach its HTTP API: `http://registry:5000`.
     pub url: String,
@@ -69,10 +70,6 @@ pub struct RegistryConfig {
     /// Its password.
     #[serde(default)]
     pub password: Secret,
-}
-
-fn repositories() -> String {
-    "apps".to_owned()
 }
 
 /// What a container gets when the call does not say.

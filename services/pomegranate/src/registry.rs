@@ -60,7 +60,8 @@ impl Registry {
     pub(crate) fn new_name(&self, project: ProjectId) -> String {
         let mut tag = [0_u8; 16];
         rand::rng().fill_bytes(&mut tag);
-        format!("{}/{project}:{}", self.root, hex::encode(tag))
+        let repository = paastech_registry::repository(&self.config.prefix, project);
+        format!("{}/{repository}:{}", self.config.address, hex::encode(tag))
     }
 
     /// Holds off pushes, so that what is looked at stays as it is.
