@@ -9,6 +9,7 @@ pub(crate) use self::transfer::Upload;
 
 use std::{collections::BTreeSet, sync::atomic::AtomicBool};
 
+use ::http::uri::Authority;
 use anyhow::ensure;
 use bollard::auth::DockerCredentials;
 use paastech_types::ProjectId;
@@ -34,10 +35,11 @@ pub(crate) struct Registry {
 impl Registry {
     /// Not asked for anything yet.
     pub(crate) fn new(config: RegistryConfig) -> anyhow::Result<Self> {
-        let part = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        };
-        ensure!(config.prefix.split('/').all(part), "prefix: names of repositories, with / between them");
+        ensure!(is_address(&config.address), "address: a host's name with a dot, localhost, or host:port");
+        ensure!(
+            config.prefix.split('/').all(is_name),
+            "prefix: names of repositories in lower case, with / between them"
+        );
         ensure!(
             config.username.is_empty() == config.password.expose().is_empty(),
             "username and password: both or none"
@@ -103,6 +105,86 @@ impl Registry {
             password: own(self.config.password.expose()),
             serveraddress: own(&self.config.address),
             ..DockerCredentials::default()
+        }
+    }
+}
+
+/// A host, with a port or without. An engine takes one word for a repository of its own default registry.
+fn is_address(address: &str) -> bool {
+    let Ok(authority) = address.parse::<Authority>() else { return false };
+    let Some(rest) = address.strip_prefix(authority.host()) else { return false };
+    let port = rest.strip_prefix(':').map(str::parse::<u16>);
+    let is_one_word = authority.host() != "localhost" && !address.contains(['.', ':']);
+    !authority.host().is_empty() && !is_one_word && port.map_or(rest.is_empty(), |port| port.is_ok())
+}
+
+/// A part of a repository's name.
+fn is_name(part: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let ends = part.bytes().next().zip(part.bytes().last());
+    ends.is_some_and(|(first, last)| plain(first) && plain(last))
+        && part.bytes().all(|b| plain(b) || b"._-".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use paastech_runtime::Secret;
+
+    use super::*;
+
+    #[test]
+    fn a_registry_that_no_image_could_be_named_by_or_asked_for_is_refused() {
+        let good = || RegistryConfig {
+            address: "127.0.0.1:5000".to_owned(),
+            prefix: "apps".to_owned(),
+            url: "http://registry:5000".to_owned(),
+            username: String::new(),
+            password: Secret::default(),
+        };
+        let with = |key: &str, value: &str| {
+            let (mut config, value) = (good(), value.to_owned());
+            match key {
+                "address" => config.address = value,
+                "prefix" => config.prefix = value,
+                "url" => config.url = value,
+                "username" => config.username = value,
+                _ => config.password = Secret::new(value),
+            }
+            Registry::new(config)
+        };
+        for (key, value) in [
+            ("address", "registry.example.org"),
+            ("address", "registry:5000"),
+            ("address", "localhost"),
+            ("address", "[::1]:5000"),
+            ("prefix", "some/where-else/my.apps_2"),
+            ("url", "https://registry.example.org/"),
+        ] {
+            assert!(with(key, value).is_ok(), "{key}: {value}");
+        }
+        for (key, value) in [
+            ("address", ""),
+            ("address", "registry"),
+            ("address", ":5000"),
+            ("address", "registry:"),
+            ("address", "registry:70000"),
+            ("address", "http://registry:5000"),
+            ("address", "registry:5000/"),
+            ("address", "us@registry:5000"),
+            ("prefix", ""),
+            ("prefix", "Apps"),
+            ("prefix", "/apps"),
+            ("prefix", "apps/"),
+            ("prefix", "apps-"),
+            ("prefix", "apps:latest"),
+            ("url", ""),
+            ("url", "registry:5000"),
+            ("url", "ftp://registry"),
+            ("username", "us, without a password"),
+            ("password", "nobody's"),
+        ] {
+            let refused = with(key, value).err().expect(value).to_string();
+            assert!(refused.contains(key), "{key}: {value}: {refused}");
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use anyhow::{Context as _, ensure};
 use paastech_types::ProjectId;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header, redirect};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header, redirect};
 use serde::Deserialize;
 
 use crate::{config::RegistryConfig, error::Error};
@@ -42,7 +43,8 @@ struct Issued {
 
 impl Http {
     pub(super) fn new(config: &RegistryConfig) -> anyhow::Result<Self> {
-        reqwest::Url::parse(&config.url).map_err(|error| anyhow::anyhow!("url: {error}"))?;
+        let url = Url::parse(&config.url).context("url")?;
+        ensure!(["http", "https"].contains(&url.scheme()), "url: begins with http:// or https://");
         let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).build()?;
         Ok(Self { client, config: config.clone() })
     }
