@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use paastech_types::ProjectId;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header, redirect};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{config::RegistryConfig, error::Error};
 
@@ -71,9 +71,11 @@ impl Http {
         let scope = format!("repository:{repository}:pull,push,delete");
         let request = self.client.get(realm).query(&[("service", service), ("scope", &scope)]);
         let answer = answer(self.as_us(request)).await?;
-        let status = answer.status();
-        let issued: Issued = answer.json().await.map_err(|_| refused(status, "token"))?;
-        issued.token.or(issued.access_token).ok_or_else(|| refused(status, "token"))
+        if answer.status() != StatusCode::OK {
+            return Err(refused(answer.status(), "token"));
+        }
+        let issued: Issued = read(answer, "token").await?;
+        issued.token.or(issued.access_token).ok_or_else(|| unreadable("token"))
     }
 
     fn url(&self, path: &str) -> String {
@@ -88,7 +90,7 @@ impl Repository<'_> {
         match answer.status() {
             StatusCode::NOT_FOUND => Ok(Vec::new()),
             StatusCode::OK => {
-                let tags: Tags = answer.json().await.map_err(|_| Error::away())?;
+                let tags: Tags = read(answer, "list of tags").await?;
                 Ok(tags.tags.unwrap_or_default())
             }
             status => Err(refused(status, "list of tags")),
@@ -143,6 +145,12 @@ async fn answer(request: RequestBuilder) -> Result<Response, Error> {
     if answer.status().is_server_error() { Err(Error::away()) } else { Ok(answer) }
 }
 
+/// What an answer says; one that breaks off is none.
+async fn read<T: DeserializeOwned>(answer: Response, what: &str) -> Result<T, Error> {
+    let body = answer.bytes().await.map_err(|_| Error::away())?;
+    serde_json::from_slice(&body).map_err(|_| unreadable(what))
+}
+
 /// Where a token is had, and for which service: `Bearer realm="https://…",service="…"` with a 401.
 fn challenge(answer: &Response) -> Option<(String, String)> {
     let header = answer.headers().get(header::WWW_AUTHENTICATE)?.to_str().ok()?;
@@ -156,4 +164,58 @@ fn challenge(answer: &Response) -> Option<(String, String)> {
 
 fn refused(status: StatusCode, what: &str) -> Error {
     Error::Broken(format!("the registry refuses a {what}: {status}"))
+}
+
+fn unreadable(what: &str) -> Error {
+    Error::Broken(format!("the registry's {what} cannot be read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::{Router, http::StatusCode, routing::get};
+    use paastech_runtime::Secret;
+
+    use super::*;
+
+    /// What a registry of these answers says when it is asked for the tags of a project.
+    async fn tags(answers: impl FnOnce(SocketAddr) -> Router) -> Result<Vec<String>, Error> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let answers = answers(address);
+        let serving = tokio::spawn(async move { axum::serve(listener, answers).await });
+        let config = RegistryConfig {
+            address: address.to_string(),
+            prefix: "apps".to_owned(),
+            url: format!("http://{address}/"),
+            username: "us".to_owned(),
+            password: Secret::new("a secret"),
+        };
+        let http = Http::new(&config).expect("made");
+        let tags = http.repository(ProjectId::new(), "").tags().await;
+        serving.abort();
+        tags
+    }
+
+    const LIST: &str = "/v2/apps/{project}/tags/list";
+
+    #[tokio::test]
+    async fn an_answer_that_cannot_be_read_is_no_silence() {
+        let list = tags(|_| Router::new().route(LIST, get("no list"))).await.expect_err("unreadable");
+        assert_eq!(list.to_string(), "the registry's list of tags cannot be read");
+        for (status, said) in [
+            (StatusCode::OK, "the registry's token cannot be read"),
+            (StatusCode::FORBIDDEN, "the registry refuses a token: 403 Forbidden"),
+        ] {
+            let token = tags(|address| {
+                let challenge = format!("Bearer realm=\"http://{address}/token\",service=\"it\"");
+                let sent = (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]);
+                Router::new()
+                    .route(LIST, get(|| async { sent }))
+                    .route("/token", get(move || async move { (status, "{}") }))
+            });
+            assert_eq!(token.await.expect_err("none").to_string(), said);
+        }
+    }
 }
