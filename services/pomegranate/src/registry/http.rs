@@ -13,6 +13,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// What an engine pushes, and what other tools make of it.
 const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
     application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
+/// Of a list; some registries have a hundred entries on each.
+const MAX_PAGES: usize = 1000;
 const DIGEST: &str = "docker-content-digest";
 
 /// The API, as whoever we are there.
@@ -86,20 +88,28 @@ impl Http {
 impl Repository<'_> {
     /// Its tags; none when it has never been pushed to.
     pub(super) async fn tags(&self) -> Result<Vec<String>, Error> {
-        let answer = self.call(Method::GET, "tags/list").await?;
-        match answer.status() {
-            StatusCode::NOT_FOUND => Ok(Vec::new()),
-            StatusCode::OK => {
-                let tags: Tags = read(answer, "list of tags").await?;
-                Ok(tags.tags.unwrap_or_default())
+        let (mut tags, mut url) = (Vec::new(), self.url("tags/list"));
+        for _ in 0..MAX_PAGES {
+            let answer = self.call(Method::GET, &url).await?;
+            match answer.status() {
+                StatusCode::NOT_FOUND => return Ok(tags),
+                StatusCode::OK => {}
+                status => return Err(refused(status, "list of tags")),
             }
-            status => Err(refused(status, "list of tags")),
+            let next = next(&answer)?;
+            let page: Tags = read(answer, "list of tags").await?;
+            tags.extend(page.tags.unwrap_or_default());
+            match next {
+                Some(next) => url = next.into(),
+                None => return Ok(tags),
+            }
         }
+        Err(Error::Broken("the registry's list of tags does not end".to_owned()))
     }
 
     /// The digest of a tag's manifest, or of this very one; `None` when it is not there.
     pub(super) async fn digest(&self, tag: &str) -> Result<Option<String>, Error> {
-        let answer = self.call(Method::HEAD, &format!("manifests/{tag}")).await?;
+        let answer = self.call(Method::HEAD, &self.url(&format!("manifests/{tag}"))).await?;
         match answer.status() {
             StatusCode::NOT_FOUND => Ok(None),
             StatusCode::OK => {
@@ -114,15 +124,19 @@ impl Repository<'_> {
 
     /// Deletes a manifest and its tags; absence is fine.
     pub(super) async fn delete(&self, digest: &str) -> Result<(), Error> {
-        match self.call(Method::DELETE, &format!("manifests/{digest}")).await?.status() {
+        let url = self.url(&format!("manifests/{digest}"));
+        match self.call(Method::DELETE, &url).await?.status() {
             StatusCode::ACCEPTED | StatusCode::OK | StatusCode::NOT_FOUND => Ok(()),
             status => Err(refused(status, "deletion")),
         }
     }
 
-    async fn call(&self, method: Method, path: &str) -> Result<Response, Error> {
-        let url = self.http.url(&format!("{}/{path}", self.path));
-        let request = || self.http.client.request(method.clone(), &url).header(header::ACCEPT, MANIFESTS);
+    fn url(&self, path: &str) -> String {
+        self.http.url(&format!("{}/{path}", self.path))
+    }
+
+    async fn call(&self, method: Method, url: &str) -> Result<Response, Error> {
+        let request = || self.http.client.request(method.clone(), url).header(header::ACCEPT, MANIFESTS);
         if !self.token.is_empty() {
             return answer(request().bearer_auth(self.token)).await;
         }
@@ -151,6 +165,20 @@ async fn read<T: DeserializeOwned>(answer: Response, what: &str) -> Result<T, Er
     serde_json::from_slice(&body).map_err(|_| unreadable(what))
 }
 
+/// Where a list goes on, `Link: <…>; rel="next"`. Who we are is told nobody else.
+fn next(answer: &Response) -> Result<Option<Url>, Error> {
+    let links = answer.headers().get_all(header::LINK).iter().filter_map(|links| links.to_str().ok());
+    let target = links.flat_map(|links| links.split(',')).find_map(|link| {
+        let (target, relation) = link.trim().strip_prefix('<')?.split_once('>')?;
+        relation.replace('"', "").contains("rel=next").then_some(target)
+    });
+    let Some(target) = target else { return Ok(None) };
+    match answer.url().join(target) {
+        Ok(next) if next.origin() == answer.url().origin() => Ok(Some(next)),
+        _ => Err(Error::Broken("the registry's list of tags goes on elsewhere".to_owned())),
+    }
+}
+
 /// Where a token is had, and for which service: `Bearer realm="https://…",service="…"` with a 401.
 fn challenge(answer: &Response) -> Option<(String, String)> {
     let header = answer.headers().get(header::WWW_AUTHENTICATE)?.to_str().ok()?;
@@ -172,9 +200,9 @@ fn unreadable(what: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::{collections::HashMap, net::SocketAddr};
 
-    use axum::{Router, http::StatusCode, routing::get};
+    use axum::{Json, Router, extract::Query, response::AppendHeaders, routing::get};
     use paastech_runtime::Secret;
 
     use super::*;
@@ -199,6 +227,28 @@ mod tests {
     }
 
     const LIST: &str = "/v2/apps/{project}/tags/list";
+
+    /// Pages of one tag each; this one says where the next is.
+    async fn pages(
+        next: impl Fn(u32) -> Option<String> + Clone + Send + Sync + 'static,
+    ) -> Result<String, Error> {
+        let page = move |Query(query): Query<HashMap<String, u32>>| async move {
+            let last = query.get("last").copied().unwrap_or(0);
+            let link = next(last).map(|next| (header::LINK, format!("<{next}>; rel=\"next\"")));
+            (AppendHeaders(link), Json(serde_json::json!({ "tags": [(last + 1).to_string()] })))
+        };
+        Ok(tags(|_| Router::new().route(LIST, get(page))).await?.join(" "))
+    }
+
+    #[tokio::test]
+    async fn a_list_is_read_to_its_end_but_not_for_ever_and_not_elsewhere() {
+        let three = |last| (last < 2).then(|| format!("list?last={}&n=1", last + 1));
+        assert_eq!(pages(three).await.expect("a list"), "1 2 3");
+        let endless = pages(|_| Some("list?last=7".to_owned())).await.expect_err("no end");
+        assert_eq!(endless.to_string(), "the registry's list of tags does not end");
+        let elsewhere = pages(|_| Some("http://localhost:1/list".to_owned())).await.expect_err("elsewhere");
+        assert_eq!(elsewhere.to_string(), "the registry's list of tags goes on elsewhere");
+    }
 
     #[tokio::test]
     async fn an_answer_that_cannot_be_read_is_no_silence() {
