@@ -263,6 +263,29 @@ fn removing_leaves_nothing_and_may_be_repeated() {
 }
 
 #[test]
+fn pruning_leaves_the_image_of_a_running_release_for_the_next_time() {
+    in_world(|mut world| async move {
+        let running = world.image(&["serve"], "ENV RUNNING=1").await;
+        let other = world.image(&["serve"], "ENV RUNNING=0").await;
+        let request = world.release(&running, 1);
+        assert!(world.start(&request, 20).await.ready);
+        let prune = proto::PruneImagesRequest { scope: world.scope(1), ..Default::default() };
+        world.client.prune_images(prune.clone()).await.expect("what is in use is no failure");
+        world.docker.inspect_image(&running.reference).await.expect("it is in use");
+        world.docker.inspect_image(&other.reference).await.expect_err("nothing uses it");
+
+        let remove = proto::RemoveReleaseRequest {
+            scope: world.scope(1),
+            release_id: request.release_id,
+            ..Default::default()
+        };
+        world.client.remove_release(remove).await.expect("removed");
+        world.client.prune_images(prune).await.expect("pruned");
+        world.docker.inspect_image(&running.reference).await.expect_err("removed the next time");
+    });
+}
+
+#[test]
 fn malformed_requests_are_refused_by_field() {
     in_world(|mut world| async move {
         let image = proto::Image { reference: "absent".to_owned(), ..proto::Image::default() };
