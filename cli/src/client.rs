@@ -1,6 +1,9 @@
 //! Calls to the API: authorisation with automatic refresh, retries of lost connections, errors.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use reqwest::{Method, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -12,7 +15,7 @@ use crate::{
     credentials::{Session, Store},
     error::{Error, Problem, Result},
     stream::Lines,
-    target::{Target, is_loopback},
+    target::{Target, is_loopback, localhost_name},
     when,
 };
 
@@ -51,6 +54,13 @@ impl Client {
             builder = builder.unix_socket(path);
         } else if is_loopback(target.base()) {
             builder = builder.no_proxy();
+            if let Some(name) = localhost_name(target.base()) {
+                // Not every system's resolver knows these names; port 0 is the address's own.
+                builder = builder.resolve_to_addrs(
+                    &name,
+                    &[(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()],
+                );
+            }
         }
         let http = builder.build().map_err(|error| Error::Failed(format!("cannot set up TLS: {error}")))?;
         Ok(Self { http, target, store })

@@ -118,13 +118,18 @@ pub(crate) fn parse_url(text: &str) -> Result<String> {
 }
 
 /// Whether this address leads to the machine itself: no proxy, and no warning about plain HTTP.
-pub(crate) fn is_loopback(url: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(url) else { return false };
+pub(crate) fn is_loopback(text: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(text) else { return false };
     let Some(host) = url.host_str() else { return false };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    localhost_name(text).is_some()
+        || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The host of this address, where it is a name that means the machine itself (RFC 6761).
+pub(crate) fn localhost_name(url: &str) -> Option<String> {
+    let url = reqwest::Url::parse(url).ok()?;
+    url.host_str().filter(|host| *host == "localhost" || host.ends_with(".localhost")).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -57,6 +57,15 @@ async fn a_log_in_is_kept_for_its_owner_only_and_used() {
 }
 
 #[tokio::test]
+async fn a_name_under_localhost_is_this_machine_whatever_its_resolver_says() {
+    let host = Host::start(|_| Reply::Json(201, tokens(1))).await;
+    let url = host.url().replace("127.0.0.1", "api.localhost");
+    let arguments = ["login", &url, "--email", "me@example.org", "--password-stdin"];
+    let outcome = host.run_with("hunter2\n", host.home.path(), &arguments).await;
+    assert!(url.contains("localhost") && outcome.code == Some(0), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_3_and_keeps_nothing() {
     let host = Host::start(|_| Reply::problem(401, "wrong e-mail address or password")).await;
     let arguments = ["login", host.url(), "--email", "me@example.org", "--password-stdin"];
