@@ -3,8 +3,7 @@
 
 use std::{
     fmt::{self, Write},
-    fs, io,
-    os::unix::fs::symlink,
+    fs,
     path::Path,
     process::Stdio,
 };
@@ -18,6 +17,7 @@ use crate::{
     leftovers::{self, Object},
     process,
     progress::Step,
+    systemd,
 };
 
 /// The bridges of apps; BuildKit's `RUN` is on `docker0`.
@@ -26,8 +26,8 @@ const BUILDS: &str = "\"docker0\"";
 
 /// The rules, for the host's next start, and the unit of systemd that loads them.
 const KEPT: &str = "/etc/paastech/firewall.nft";
-const UNIT: &str = "/etc/systemd/system/paastech-firewall.service";
-const WANTED: &str = "/etc/systemd/system/multi-user.target.wants/paastech-firewall.service";
+const UNIT: &str = "paastech-firewall.service";
+const WANTED_BY: Option<&str> = Some("multi-user.target");
 const UNIT_TEXT: &str = "[Unit]
 Description=Keep PaaSTech's apps off this host
 Before=docker.service
@@ -89,16 +89,10 @@ pub(crate) async fn load(rules: &Rules) -> Result<()> {
 
 /// Has the host load the rules at each start, before the engine starts what it ran.
 pub(crate) fn keep(rules: &Rules) -> Result<()> {
-    for path in [KEPT, UNIT, WANTED] {
-        let folder = Path::new(path).parent().expect("a file is in a folder");
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
+    let folder = Path::new(KEPT).parent().expect("a file is in a folder");
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     fs::write(KEPT, table(rules)).context(KEPT)?;
-    fs::write(UNIT, UNIT_TEXT).context(UNIT)?;
-    match symlink(UNIT, WANTED) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).context(WANTED),
-        _ => Ok(()),
-    }
+    systemd::keep(UNIT, UNIT_TEXT, WANTED_BY)
 }
 
 /// Takes the table away when no installation on this machine has an app, or may come to have one.
@@ -107,10 +101,9 @@ pub(crate) async fn unload_after_the_last_app(engine: &Engine) -> Result<()> {
     if has_apps || leftovers::is_any_installed(engine).await? {
         return Ok(());
     }
-    for path in [WANTED, UNIT, KEPT] {
-        // Where nothing was kept there is nothing to forget.
-        drop(fs::remove_file(path));
-    }
+    systemd::forget(UNIT, WANTED_BY);
+    // Where nothing was kept there is nothing to forget.
+    drop(fs::remove_file(KEPT));
     unload().await
 }
 

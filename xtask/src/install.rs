@@ -3,6 +3,7 @@
 pub(crate) mod images;
 mod inputs;
 pub(crate) mod place;
+mod renewal;
 mod report;
 mod settings;
 
@@ -135,6 +136,9 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     step.done("");
     ensure_database(&settings).await?;
     start(&settings, &engine).await?;
+    if !options.prepared {
+        renewal::keep(&settings).await?;
+    }
     let cli =
         if options.prepared { None } else { Some(up::install_cli(&binaries, &settings.dir.join(CLI))?) };
     summary(&settings, &instance, cli.as_deref()).await
@@ -193,6 +197,7 @@ pub(crate) async fn uninstall(options: UninstallOptions) -> Result<()> {
 
 async fn remove(engine: &Engine, dir: &Path, data: bool) -> Result<()> {
     let instance = place::instance(dir)?;
+    renewal::forget(&place::name(dir)?);
     let mut down = compose(dir);
     down.args(["down", "--remove-orphans"]);
     if data {

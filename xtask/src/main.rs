@@ -6,7 +6,6 @@ mod base_image;
 mod bench;
 mod build_memory;
 mod builder;
-mod certs;
 mod daemon;
 mod engine;
 mod firewall;
@@ -25,6 +24,7 @@ mod process;
 mod progress;
 mod random;
 mod sample;
+mod systemd;
 mod test;
 mod toolchains;
 mod up;
@@ -81,7 +81,7 @@ enum Command {
     /// Loads the rules that keep apps off this host, as `up` does (root)
     Firewall(firewall::Rules),
     /// Makes an installation's authority and its services' certificates, and renews those that are due
-    Certs(certs::Options),
+    Certs(paastech_certs::Command),
 }
 
 #[tokio::main]
@@ -115,7 +115,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Bench(options) => bench::run(options).await?,
         Command::Toolchains => toolchains::renew().await?,
         Command::Firewall(rules) => firewall::load(&rules).await?,
-        Command::Certs(options) => certs::run(&options)?,
+        Command::Certs(command) => command.run()?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,8 @@
 //! `<dir>/ca.pem`, `<dir>/ca-key.pem`, and for each service `<dir>/<service>/{ca,certificate,key}.pem`: a service gets
 //! its own folder and nothing else. Beside them the key with which the api signs tokens for the registry of images.
 
+mod command;
+
 use std::{
     fs::{self, DirBuilder, OpenOptions},
     io::Write as _,
@@ -18,6 +20,8 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, SanType, string::Ia5String,
 };
 use time::{Duration, OffsetDateTime};
+
+pub use command::Command;
 
 /// How long a service's certificate is good.
 pub const LIFE: Duration = Duration::days(90);

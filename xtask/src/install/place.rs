@@ -197,9 +197,18 @@ pub(super) fn instance(dir: &Path) -> Result<String> {
 
 /// The address of the registry of the installation in this folder.
 pub(super) fn registry(dir: &Path) -> Result<String> {
+    Ok(format!("127.0.0.1:{}", variable(dir, REGISTRY)?))
+}
+
+/// What docker-compose calls it.
+pub(super) fn name(dir: &Path) -> Result<String> {
+    variable(dir, "COMPOSE_PROJECT_NAME")
+}
+
+fn variable(dir: &Path, name: &str) -> Result<String> {
     let text = fs::read_to_string(dir.join(".env"))?;
-    let port = text.lines().find_map(|line| line.strip_prefix(REGISTRY)?.strip_prefix('='));
-    Ok(format!("127.0.0.1:{}", port.unwrap_or_default()))
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    Ok(value.with_context(|| format!("{}/.env: {name} is not set", dir.display()))?.to_owned())
 }
 
 fn own(path: &Path) -> Result<()> {

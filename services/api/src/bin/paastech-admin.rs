@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use paastech_api::{
     Config, Neighbours,
     admin::{self, Command, Installation},
@@ -17,16 +17,31 @@ struct Args {
     #[arg(long, env = "PAASTECH_CONFIG")]
     config: Vec<PathBuf>,
     #[command(subcommand)]
-    command: Command,
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    #[command(flatten)]
+    Operate(Command),
+    /// Make an installation's certificates, and renew those that are due
+    Certs(paastech_certs::Command),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    let command = match args.task {
+        Task::Operate(command) => command,
+        Task::Certs(command) => {
+            command.run()?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let config: Config = config::load_section("api", &args.config, &[])?;
     let installation = Installation { tls: config.tls.clone(), folders: Vec::new(), host_key: None, config };
     let config = installation.config.clone();
-    admin::run(args.command, installation, move || {
+    admin::run(command, installation, move || {
         let tls = config.tls.as_ref().map(Tls::open).transpose()?;
         Neighbours::remote(&config, tls.as_ref())
     })
