@@ -1,14 +1,19 @@
 //! The address where a process's metrics are read.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{convert::Infallible, future::pending, net::SocketAddr, time::Duration};
 
 use paastech_proto::git::git_controller_client::GitControllerClient;
 use paastech_proto::git::git_controller_server::GitControllerServer;
-use paastech_runtime::{MetricsConfig, Shutdown, metrics, transport};
+use paastech_runtime::{
+    MetricsConfig, Shutdown, metrics,
+    transport::{self, ServerLayer},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
+use tonic::body::Body;
+use tower::{Layer as _, ServiceExt as _};
 
 use crate::{odd::Odd, transport::inspect};
 
@@ -108,14 +113,14 @@ async fn nothing_else_is_answered_there() {
 async fn an_unknown_method_does_not_become_a_label() {
     let shutdown = Shutdown::new();
     let addr = start(&shutdown).await;
-    let server = GitControllerServer::new(Odd::default());
-    let transport = transport::in_process(server);
-    for timeout in ["10S", "0n"] {
+    let chosen = |timeout: &str| {
         let request = http::Request::post("/paastech.git.v1.GitController/Chosen-by-the-caller");
-        let request = request.header("grpc-timeout", timeout).body(tonic::body::Body::empty());
-        let answer = tower::ServiceExt::oneshot(transport.clone(), request.expect("a request")).await;
-        drop(answer.expect("answered"));
-    }
+        request.header("grpc-timeout", timeout).body(Body::empty()).expect("a request")
+    };
+    let server = transport::in_process(GitControllerServer::new(Odd::default()));
+    drop(server.oneshot(chosen("10S")).await.expect("answered"));
+    let silent = tower::service_fn(|_| pending::<Result<http::Response<Body>, Infallible>>());
+    drop(ServerLayer.layer(silent).oneshot(chosen("0n")).await.expect("answered"));
     let text = read(addr).await;
     for code in ["Unimplemented", "DeadlineExceeded"] {
         assert!(text.contains(&format!("method=\"other\",code=\"{code}\"")), "{code}\n{text}");
