@@ -77,7 +77,7 @@ pub(crate) async fn prune_images(engine: &Engine, images: &[OwnImage], keep: &[S
     let is_kept = |image: &&OwnImage| keep.contains(&image.reference);
     let kept: HashSet<&str> = images.iter().filter(is_kept).map(|image| image.id.as_str()).collect();
     for image in images.iter().filter(|image| !kept.contains(image.id.as_str())) {
-        match remove_image(engine, &image.reference).await {
+        match remove_unused(engine, &image.reference).await {
             Err(Error::Refused(why)) => tracing::warn!(image = image.reference, why, "an image is left"),
             outcome => outcome?,
         }
@@ -85,12 +85,24 @@ pub(crate) async fn prune_images(engine: &Engine, images: &[OwnImage], keep: &[S
     Ok(())
 }
 
-/// Removes an image's reference, and the image when it was the last one. Absence is fine.
+/// Removes an image's reference, and the image when it was the last one and nothing runs it. Absence is fine.
 pub(crate) async fn remove_image(engine: &Engine, reference: &str) -> Result<(), Error> {
-    let options = RemoveImageOptions { force: true, ..RemoveImageOptions::default() };
+    remove_reference(engine, reference, RemoveImageOptions { force: true, ..Default::default() }).await
+}
+
+/// The same, but leaves the last reference to what a container was made of.
+async fn remove_unused(engine: &Engine, reference: &str) -> Result<(), Error> {
+    remove_reference(engine, reference, RemoveImageOptions::default()).await
+}
+
+async fn remove_reference(
+    engine: &Engine,
+    reference: &str,
+    options: RemoveImageOptions,
+) -> Result<(), Error> {
     match engine.docker().await?.remove_image(reference, Some(options), None).await {
         Err(error) if has_status(&error, 409) => {
-            Err(Error::Refused("the image is in use by a running container".to_owned()))
+            Err(Error::Refused("the image is in use by a container".to_owned()))
         }
         Err(error) if !is_absent(&error) => Err(error.into()),
         _ => Ok(()),
