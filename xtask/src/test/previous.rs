@@ -22,13 +22,12 @@ pub(super) async fn ensure() -> Result<Option<PathBuf>> {
     step.note("building (minutes the first time)");
     let target = dir.join("target");
     let mut build = process::argv([paths::cargo()]);
-    // They are run and not debugged.
+    // What it has in common with this one is built: with the features that tests need, which `--examples` brings.
     build
         .current_dir(dir.join("checkout"))
         .env("CARGO_TARGET_DIR", &target)
-        .env("CARGO_PROFILE_DEV_DEBUG", "false")
-        .env("CARGO_INCREMENTAL", "0")
-        .args(["build", "--locked", "--workspace", "--bins"]);
+        .env("CARGO_BUILD_BUILD_DIR", paths::target())
+        .args(["build", "--locked", "--workspace", "--bins", "--examples"]);
     process::logged(&mut build, &dir.join("build.log")).await?;
     step.done("");
     Ok(Some(target.join("debug")))
