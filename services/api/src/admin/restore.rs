@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use paastech_db::{Database, Tx};
 use paastech_proto::git::{
     ImportEnd, ImportHeader, ImportRepositoryRequest, ListRepositoriesRequest, Scope,
@@ -18,8 +18,7 @@ use paastech_proto::git::{
 };
 use paastech_runtime::{SecretFiles, Transport, secrets::parse_key};
 use paastech_types::{OperationId, ProjectId};
-use tokio::io::AsyncReadExt as _;
-use tokio_util::io::ReaderStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use zeroize::Zeroizing;
 
 use super::{
@@ -206,15 +205,11 @@ async fn import(
     let id: ProjectId = project.id()?;
     let Some(bundle) = archive.get(Name::Repository(id))? else { return Ok(false) };
     let bytes = bundle.limit();
-    let chunks =
-        ReaderStream::with_capacity(tokio::fs::File::from_std(bundle.into_inner()).take(bytes), CHUNK);
-    // What cannot be read ends the stream before its end: such a bundle is refused.
-    let chunks = chunks.take_while(|chunk| std::future::ready(chunk.is_ok()));
-    let chunks = chunks.map(|chunk| Part::Chunk(chunk.unwrap_or_default().to_vec()));
+    let content = content(tokio::fs::File::from_std(bundle.into_inner()), bytes);
     let scope = Some(Scope { project_id: project.id.clone(), fence: project.fence });
     let header = Part::Header(ImportHeader { scope, deploy_branch: project.deploy_branch.clone() });
-    let parts = stream::iter([header]).chain(chunks).chain(stream::iter([Part::End(ImportEnd {})]));
-    let parts = parts.map(|part| ImportRepositoryRequest { part: Some(part) });
+    let parts =
+        stream::iter([header]).chain(content).map(|part| ImportRepositoryRequest { part: Some(part) });
     let mut request = tonic::Request::new(parts);
     request.set_timeout(IMPORT);
     let done = git.import_repository(request).await;
@@ -222,6 +217,23 @@ async fn import(
         format!("the repository of project {id} cannot be restored; run this again with --force")
     })?;
     Ok(true)
+}
+
+/// A bundle in chunks, and its end when all of its bytes were there: one without an end is refused.
+fn content<F: AsyncRead + Unpin>(bundle: F, bytes: u64) -> impl Stream<Item = Part> {
+    stream::unfold(Some((bundle, bytes)), async |state| {
+        let (mut bundle, left) = state?;
+        if left == 0 {
+            return Some((Part::End(ImportEnd {}), None));
+        }
+        let mut chunk = vec![0; usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK))];
+        if let Err(error) = bundle.read_exact(&mut chunk).await {
+            eprintln!("a repository in the backup cannot be read: {error}");
+            return None;
+        }
+        let left = left - chunk.len() as u64;
+        Some((Part::Chunk(chunk), Some((bundle, left))))
+    })
 }
 
 /// What sealed the data replaces what is there. What the engine's objects are known by stays where there is some.
@@ -264,4 +276,32 @@ fn put_logs(archive: &Checked, folder: &Path) -> Result<()> {
         io::copy(&mut log, &mut file)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn sent(bundle: &[u8], bytes: u64) -> (Vec<u8>, bool) {
+        let (mut whole, mut ended) = (Vec::new(), false);
+        for part in content(bundle, bytes).collect::<Vec<_>>().await {
+            match part {
+                Part::Chunk(chunk) => whole.extend(chunk),
+                Part::End(_) => ended = true,
+                Part::Header(_) => panic!("a header"),
+            }
+        }
+        (whole, ended)
+    }
+
+    #[tokio::test]
+    async fn a_bundle_ends_only_when_all_of_it_could_be_read() {
+        let bundle = vec![7; 2 * CHUNK + 1];
+        let bytes = bundle.len() as u64;
+        assert_eq!(sent(&bundle, bytes).await, (bundle.clone(), true));
+        assert_eq!(sent(&bundle, 1).await, (vec![7], true), "what comes behind it is not its own");
+        assert_eq!(sent(&[], 0).await, (Vec::new(), true), "a repository without refs");
+        assert!(!sent(&bundle, bytes + 1).await.1);
+        assert!(!sent(&[], 1).await.1);
+    }
 }

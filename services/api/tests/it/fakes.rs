@@ -194,7 +194,10 @@ impl GitController for Fakes {
     ) -> Answer<git::ImportRepositoryResponse> {
         use git::import_repository_request::Part;
         let (mut parts, mut project, mut bundle) = (request.into_inner(), String::new(), Vec::new());
-        while let Some(message) = parts.message().await? {
+        loop {
+            let Some(message) = parts.message().await? else {
+                return Err(Status::unavailable("the bundle was cut off"));
+            };
             match message.part.unwrap() {
                 Part::Header(header) => project = header.scope.unwrap().project_id,
                 Part::Chunk(chunk) => bundle.extend(chunk),
