@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use futures_util::{Stream, StreamExt as _, stream};
-use paastech_db::{Database, Tx};
+use paastech_db::Tx;
 use paastech_proto::git::{
     ImportEnd, ImportHeader, ImportRepositoryRequest, ListRepositoriesRequest, Scope,
     git_controller_client::GitControllerClient, import_repository_request::Part,
@@ -92,15 +92,18 @@ impl Restore {
         for project in &projects {
             repositories += usize::from(import(neighbours.git.clone(), &archive, project).await?);
         }
-        put_secrets(&archive, &files, installation)?;
         put_logs(&archive, &config.data_dir.join("logs"))?;
         tx.commit().await?;
-        report(&db, &archive, (projects.len(), repositories)).await
+        db.close().await;
+        // After the rows: those of before are sealed by what is replaced here.
+        put_secrets(&archive, &files, installation)
+            .context("the rows are restored, but not all of their keys: run this again with --force")?;
+        report(&archive, (projects.len(), repositories));
+        Ok(())
     }
 }
 
-async fn report(db: &Database, archive: &Checked, (projects, repositories): (usize, usize)) -> Result<()> {
-    db.close().await;
+fn report(archive: &Checked, (projects, repositories): (usize, usize)) {
     println!(
         "Restored {projects} projects and {repositories} repositories, as they were on {} UTC.\n\
          Now start PaaSTech. Everybody logs in again; SSH keys are as they were.\n\
@@ -108,7 +111,6 @@ async fn report(db: &Database, archive: &Checked, (projects, repositories): (usi
          do not run, and `paastech deploy --project <id>` builds and starts one again.",
         when(archive.manifest.taken_at)
     );
-    Ok(())
 }
 
 /// A file that can be read from any place.

@@ -115,6 +115,33 @@ async fn log_ins_are_not_brought_back_and_fences_rise_above_all_before() {
 }
 
 #[tokio::test]
+async fn a_restore_that_fails_late_leaves_the_rows_and_the_key_that_opens_them() {
+    on_each_database(async |server| {
+        lived_in(server).await;
+        let admin = Admin::of(server).await;
+        let file = admin.file("backup.tar");
+        admin.run(&["backup", "--to", &file, "--include-secrets", "--include-logs"]).await.succeeded();
+        let database = Database::each().await.pop().unwrap();
+        let elsewhere = Elsewhere::new(server, &database).await;
+        let first = Server::on(elsewhere.config.clone(), elsewhere.fakes.clone()).await;
+        first.user("eve").await;
+        first.stop().await;
+        let kek = || fs::read_to_string(elsewhere.config.secrets_dir().join("kek")).unwrap();
+        let (before, logs) = (kek(), elsewhere.config.data_dir.join("logs"));
+        fs::remove_dir_all(&logs).unwrap();
+        fs::write(&logs, "in the way").unwrap();
+        elsewhere.admin.run(&["restore", "--from", &file, "--force"]).await.failed("logs");
+        assert_eq!(kek(), before);
+        let sessions = elsewhere.admin.run(&["sessions", "list"]).await.succeeded();
+        assert!(sessions.out.contains("eve@example.org"), "{}", sessions.out);
+        elsewhere.admin.stop().await;
+        database.drop().await;
+        admin.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn without_the_keys_a_backup_needs_those_of_the_old_installation() {
     on_each_database(async |server| {
         let project = lived_in(server).await;
