@@ -1,4 +1,5 @@
-//! `restore`: everything is checked before anything is changed, and the database last of all is committed.
+//! `restore`: the file's sums, schema, rows and keys are checked before anything is changed. Whether the rows fit and the
+//! repositories can be unpacked shows on the way: the database is committed behind both, and one that fails is run again.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -48,7 +49,7 @@ pub struct Restore {
     /// The file of a backup, or - for standard input
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
-    /// Replace the accounts, projects and repositories that are there
+    /// Replace the accounts, projects and repositories that are there; repositories of projects that the backup lacks stay
     #[arg(long)]
     force: bool,
 }
@@ -129,7 +130,7 @@ fn private_dir(dir: &Path) -> Result<()> {
     made.with_context(|| dir.display().to_string())
 }
 
-/// Calls `with` for each row of a table.
+/// The rows of a table, read one by one.
 fn rows(archive: &Checked, table: &'static str) -> Result<impl Iterator<Item = Result<dump::Line>>> {
     let name = Name::Table(table);
     let entry = archive.get(name)?.with_context(|| format!("the backup lacks {name}"))?;
