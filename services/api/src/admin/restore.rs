@@ -2,9 +2,9 @@
 //! repositories can be unpacked shows on the way: the database is committed behind both, and one that fails is run again.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File},
     io::{self, BufRead, BufReader, Read, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,6 +19,7 @@ use paastech_proto::git::{
 };
 use paastech_runtime::{SecretFiles, Transport, secrets::parse_key};
 use paastech_types::{OperationId, ProjectId};
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use zeroize::Zeroizing;
 
@@ -245,7 +246,7 @@ fn put_secrets(archive: &Checked, files: &SecretFiles, installation: &Installati
         let Some(text) = secret(archive, name)? else { continue };
         match name {
             "kek" | "kek-old" | "jwt" => files.replace(name, text.trim())?,
-            HOST_KEY => put_host_key(installation, &text)?,
+            HOST_KEY => put_host_key(installation.host_key.as_deref(), &text)?,
             _ => match files.get(name)? {
                 None => files.replace(name, text.trim())?,
                 Some(held) if held.as_str() == text.trim() => {}
@@ -258,13 +259,29 @@ fn put_secrets(archive: &Checked, files: &SecretFiles, installation: &Installati
     Ok(())
 }
 
-fn put_host_key(installation: &Installation, text: &str) -> Result<()> {
-    let Some(path) = installation.host_key.as_ref().filter(|path| !path.exists()) else { return Ok(()) };
+/// Whole, or not at all. One that is there stays: clients know it.
+fn put_host_key(path: Option<&Path>, text: &str) -> Result<()> {
+    let Some(path) = path else {
+        eprintln!(
+            "the SSH server's host key of the backup is left out: it has no place here; put it into the SSH server's \
+             `state_dir`, or clients are warned of another one"
+        );
+        return Ok(());
+    };
     let what = || path.display().to_string();
-    private_dir(path.parent().unwrap_or(Path::new("/"))).with_context(what)?;
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).with_context(what)?;
-    file.write_all(text.as_bytes()).with_context(what)
+    if path.exists() {
+        if fs::read_to_string(path).with_context(what)?.trim() != text.trim() {
+            eprintln!("{} stays as it is here: clients that knew the old one are warned", what());
+        }
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    private_dir(folder).with_context(what)?;
+    let mut aside = NamedTempFile::new_in(folder).with_context(what)?;
+    aside.write_all(text.trim().as_bytes()).and_then(|()| aside.write_all(b"\n")).with_context(what)?;
+    aside.as_file().sync_all().with_context(what)?;
+    aside.persist_noclobber(path).with_context(what)?;
+    Ok(())
 }
 
 fn put_logs(archive: &Checked, folder: &Path) -> Result<()> {
@@ -283,6 +300,8 @@ fn put_logs(archive: &Checked, folder: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     async fn sent(bundle: &[u8], bytes: u64) -> (Vec<u8>, bool) {
@@ -295,6 +314,19 @@ mod tests {
             }
         }
         (whole, ended)
+    }
+
+    #[test]
+    fn a_host_key_is_put_where_there_is_none_and_replaces_no_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("ssh/host_key");
+        for text in ["one", "another"] {
+            put_host_key(Some(&path), text).expect("put, or left");
+            assert_eq!(fs::read_to_string(&path).expect("there"), "one\n");
+        }
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path().join("ssh")).expect("a folder").count(), 1, "nothing aside");
     }
 
     #[tokio::test]
