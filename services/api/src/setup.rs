@@ -17,7 +17,8 @@ fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("setup-token")
 }
 
-/// Shows the token while nobody has used it; makes it at the first start, or when its file is lost.
+/// Makes the token at the first start, or when its file is lost. While nobody has used it, a terminal is shown it, and
+/// a log its file.
 pub(crate) async fn ensure_token(db: &Database, data_dir: &Path, clock: &Clock) -> Result<(), Error> {
     let path = path(data_dir);
     let mut tx = db.begin().await?;

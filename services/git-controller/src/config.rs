@@ -26,7 +26,7 @@ pub struct Config {
     pub tracing: TracingConfig,
     /// The directory that holds the repositories.
     pub root: PathBuf,
-    /// The git program, for maintenance.
+    /// The git program, for maintenance and bundles.
     pub git: PathBuf,
     /// The program that holds the cage of git; this one when absent.
     pub applet: Option<PathBuf>,
