@@ -14,7 +14,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Subcommand;
 use paastech_db::Database;
-use paastech_runtime::{Clock, SecretFiles, TlsConfig};
+use paastech_runtime::{SecretFiles, TlsConfig};
 use rustix::{fs::stat, process::geteuid};
 use time::{OffsetDateTime, macros::format_description};
 use tokio::signal::unix::{SignalKind, signal};
@@ -108,10 +108,6 @@ impl Installation {
         Ok(SecretFiles::ensure(dir)?)
     }
 
-    fn clock(&self) -> Clock {
-        Clock::system()
-    }
-
     /// What is written here must belong to whoever runs the installation.
     fn ensure_owner(&self) -> Result<()> {
         let Ok(found) = stat(&self.config.data_dir) else { return Ok(()) };
@@ -159,7 +155,7 @@ fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
     text
 }
 
-/// The lines of standard input up to the first end of one, as a password is given.
+/// The first line of standard input, without its end.
 fn read_password() -> Result<paastech_runtime::Secret> {
     let mut text = zeroize::Zeroizing::new(String::new());
     std::io::stdin().read_line(&mut text).context("standard input")?;

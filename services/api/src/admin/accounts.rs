@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use paastech_db::DbError;
-use paastech_runtime::Secret;
+use paastech_runtime::{Clock, Secret};
 use paastech_types::{AccountId, DisplayName, EmailAddress};
 
 use super::{Installation, read_password};
@@ -41,7 +41,7 @@ impl CreateAdmin {
     pub(super) async fn run(self, installation: &Installation) -> Result<()> {
         let password = Password::get(self.password_stdin)?;
         let hash = password.hash(installation).await?;
-        let (db, now) = (installation.database().await?, installation.clock().now_ms());
+        let (db, now) = (installation.database().await?, Clock::system().now_ms());
         let email = self.email.as_str().to_lowercase();
         let mut tx = db.begin().await?;
         let role =
@@ -75,7 +75,7 @@ impl ResetPassword {
     pub(super) async fn run(self, installation: &Installation) -> Result<()> {
         let password = Password::get(self.password_stdin)?;
         let hash = password.hash(installation).await?;
-        let (db, now) = (installation.database().await?, installation.clock().now_ms());
+        let (db, now) = (installation.database().await?, Clock::system().now_ms());
         let email = self.email.as_str().to_lowercase();
         let mut tx = db.begin().await?;
         let Some(row) = account::by_email(&mut tx, &email).await? else {

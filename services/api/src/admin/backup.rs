@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use paastech_proto::git::{ExportRepositoryRequest, git_controller_client::GitControllerClient};
-use paastech_runtime::Transport;
+use paastech_runtime::{Clock, Transport};
 use paastech_types::ProjectId;
 use tempfile::NamedTempFile;
 use time::{OffsetDateTime, macros::format_description};
@@ -48,9 +48,10 @@ impl Backup {
     pub(super) async fn run(self, installation: &Installation, neighbours: Neighbours) -> Result<()> {
         let work = async {
             if self.to == Path::new("-") {
-                return self.write(installation, neighbours, io::stdout().lock()).await.map(drop);
+                let to = BufWriter::new(io::stdout().lock());
+                return self.write(installation, neighbours, to).await.map(drop);
             }
-            let target = self.target(installation.clock().now_ms())?;
+            let target = self.target(Clock::system().now_ms())?;
             let folder = match target.parent() {
                 Some(folder) if folder != Path::new("") => folder,
                 _ => Path::new("."),
@@ -96,7 +97,7 @@ impl Backup {
         let spool =
             || tempfile::tempfile_in(&config.data_dir).with_context(|| config.data_dir.display().to_string());
         let mut tx = db.snapshot().await?;
-        let (schema, taken_at) = (dump::schema(&mut tx).await?, installation.clock().now_ms());
+        let (schema, taken_at) = (dump::schema(&mut tx).await?, Clock::system().now_ms());
         let mut archive = Writer::new(to, schema, taken_at, secrets.instance()?);
         let mut rows = 0;
         for table in dump::TABLES {

@@ -20,6 +20,7 @@ use paastech_proto::{
     git::ListRepositoriesRequest,
     pomegranate::{ListRequest, ListResponse},
 };
+use paastech_runtime::Clock;
 use serde::Serialize;
 
 use super::Installation;
@@ -159,7 +160,7 @@ impl<'a> Facts<'a> {
         };
         // After the others: what they hold and what is not here was removed meanwhile, and not the other way round.
         let database = rows(installation).await.map_err(|error| format!("{error:#}"));
-        Self { installation, now: installation.clock().now_ms(), database, repositories, engine }
+        Self { installation, now: Clock::system().now_ms(), database, repositories, engine }
     }
 }
 

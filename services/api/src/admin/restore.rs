@@ -17,7 +17,7 @@ use paastech_proto::git::{
     ImportEnd, ImportHeader, ImportRepositoryRequest, ListRepositoriesRequest, Scope,
     git_controller_client::GitControllerClient, import_repository_request::Part,
 };
-use paastech_runtime::{SecretFiles, Transport, secrets::parse_key};
+use paastech_runtime::{Clock, SecretFiles, Transport, secrets::parse_key};
 use paastech_types::{OperationId, ProjectId};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -82,7 +82,7 @@ impl Restore {
         let listed = neighbours.git.clone().list_repositories(ListRepositoriesRequest {}).await;
         listed.context("the git-controller does not answer: start it, and nothing else but the database")?;
         let db = service::open_database(config).await?;
-        let now = installation.clock().now_ms();
+        let now = Clock::system().now_ms();
         let mut tx = db.begin_long().await?;
         ensure!(
             self.force || dump::is_unused(&mut tx).await?,

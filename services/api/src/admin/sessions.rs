@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
+use paastech_runtime::Clock;
 use paastech_types::{EmailAddress, SessionId};
 use serde_json::json;
 
@@ -54,7 +55,7 @@ impl List {
     async fn run(self, installation: &Installation) -> Result<()> {
         let db = installation.database().await?;
         let email = lower(self.email.as_ref());
-        let rows = session::list_live(&mut db.read().await?, &email, installation.clock().now_ms()).await?;
+        let rows = session::list_live(&mut db.read().await?, &email, Clock::system().now_ms()).await?;
         db.close().await;
         if self.json {
             let rows = rows.iter().map(|row| {
@@ -74,7 +75,7 @@ impl List {
 
 impl Revoke {
     async fn run(self, installation: &Installation) -> Result<()> {
-        let (db, now) = (installation.database().await?, installation.clock().now_ms());
+        let (db, now) = (installation.database().await?, Clock::system().now_ms());
         let mut tx = db.begin().await?;
         let mut live = session::list_live(&mut tx, &lower(self.email.as_ref()), now).await?;
         if let Some(id) = self.id {
