@@ -54,7 +54,8 @@ pub struct Installation {
     pub host_key: Option<PathBuf>,
 }
 
-/// Does it; the exit code says whether all is well. The neighbours are made only when they are needed.
+/// Does it; the exit code says whether all is well. The neighbours are made only when they are needed, for they make
+/// folders of their own: where nothing is installed, a restore alone has them.
 ///
 /// # Errors
 /// Why not, and what to do next.
@@ -69,31 +70,34 @@ pub async fn run(
         Command::Sessions(command) => command.run(&installation).await?,
         Command::RotateSecrets(command) => command.run(&installation).await?,
         Command::Doctor(command) => return command.run(&installation, neighbours).await,
-        Command::Backup(command) => command.run(&installation, neighbours()?).await?,
-        Command::Restore(command) => command.run(&installation, neighbours()?).await?,
+        Command::Backup(command) => command.run(&installation, neighbours).await?,
+        Command::Restore(command) => command.run(&installation, neighbours).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 impl Installation {
+    /// Refuses where nothing has been started yet: what is made there by root is root's.
+    fn ensure_started(&self) -> Result<()> {
+        let sign = self.config.database_file().unwrap_or_else(|| self.config.secrets_dir());
+        ensure!(
+            sign.exists(),
+            "there is no installation in {} ({} is missing): start PaaSTech once, or restore a backup",
+            self.config.data_dir.display(),
+            sign.display()
+        );
+        Ok(())
+    }
+
     /// Its database, which must be there.
     async fn database(&self) -> Result<Database> {
-        if let Some(file) = self.config.database_file() {
-            let missing = "start PaaSTech once, or restore a backup";
-            ensure!(
-                file.exists(),
-                "there is no installation in {}: {missing}",
-                self.config.data_dir.display()
-            );
-        }
+        self.ensure_started()?;
         service::open_database(&self.config).await
     }
 
     /// Its database, which is not brought up to date.
     async fn database_as_it_is(&self) -> Result<Database> {
-        if let Some(file) = self.config.database_file() {
-            ensure!(file.exists(), "{} is missing", file.display());
-        }
+        self.ensure_started()?;
         let url = self.config.database_url();
         Database::connect(url.expose()).await.context("it cannot be opened")
     }

@@ -32,7 +32,8 @@ pub struct Running {
     pub lock: DataDirLock,
 }
 
-/// The api's neighbours for whoever works beside a running process: nothing is cleared, and nothing served.
+/// The api's neighbours for whoever works beside a running process: nothing is cleared, and nothing served. Folders of
+/// theirs that are absent are made.
 ///
 /// # Errors
 /// Whatever cannot be opened, by name.
@@ -52,7 +53,7 @@ pub fn neighbours(config: Config) -> anyhow::Result<paastech_api::Neighbours> {
         }
         Neighbour::InProcess => {
             let secrets = SecretFiles::ensure(config.api.secrets_dir())?;
-            // Nothing is made: a restore brings its own. Without them nothing on the engine is ours.
+            // No key is made: a restore brings its own. Without them nothing on the engine is ours.
             let instance = secrets.get("instance")?.map_or_else(|| "none".to_owned(), |id| id.to_string());
             let key = secrets.get("label-hmac")?.and_then(|text| parse_key(&text)).unwrap_or_default();
             let of_installation = pomegranate::Config { instance, ..config.pomegranate };

@@ -72,3 +72,24 @@ fn a_key_that_would_change_nothing_is_refused_by_name() {
         assert!(!output.status.success() && said.contains(key), "{text}: {said}");
     }
 }
+
+#[test]
+fn where_nothing_has_been_started_looking_and_copying_make_nothing() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (file, data) = (dir.path().join("paastechd.toml"), dir.path().join("data"));
+    fs::create_dir(&data).expect("made");
+    let to = dir.path().join("backup.tar");
+    for database in ["", "[api]\ndatabase = \"postgres://u:hunter2@127.0.0.1:1/d\"\n"] {
+        fs::write(&file, format!("data_dir = \"{}\"\n{database}", data.display())).expect("written");
+        for words in [vec!["doctor"], vec!["backup", "--to", to.to_str().expect("text")]] {
+            #[expect(clippy::disallowed_methods, reason = "the program under test")]
+            let mut command = Command::new(env!("CARGO_BIN_EXE_paastechd"));
+            let output = command.arg("admin").args(&words).arg("--config").arg(&file).output();
+            let output = output.expect("it starts");
+            let said = String::from_utf8([output.stdout, output.stderr].concat()).expect("text");
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("there is no installation in"), "{words:?}: {said}");
+            assert_eq!(fs::read_dir(&data).expect("a folder").count(), 0, "{words:?}");
+        }
+    }
+}

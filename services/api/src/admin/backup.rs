@@ -45,7 +45,13 @@ pub struct Backup {
 }
 
 impl Backup {
-    pub(super) async fn run(self, installation: &Installation, neighbours: Neighbours) -> Result<()> {
+    pub(super) async fn run(
+        self,
+        installation: &Installation,
+        neighbours: impl FnOnce() -> Result<Neighbours>,
+    ) -> Result<()> {
+        installation.ensure_started()?;
+        let neighbours = neighbours()?;
         let work = async {
             if self.to == Path::new("-") {
                 let to = BufWriter::new(io::stdout().lock());

@@ -145,7 +145,7 @@ fn print(finding: &Finding) {
 
 impl<'a> Facts<'a> {
     async fn gather(installation: &'a Installation, neighbours: impl FnOnce() -> Result<Neighbours>) -> Self {
-        let (repositories, engine) = match neighbours() {
+        let (repositories, engine) = match installation.ensure_started().and_then(|()| neighbours()) {
             Ok(mut neighbours) => {
                 let repositories = neighbours.git.list_repositories(ListRepositoriesRequest {}).await;
                 let engine = neighbours.pomegranate.list(ListRequest {}).await;

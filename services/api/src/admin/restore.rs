@@ -56,9 +56,13 @@ pub struct Restore {
 }
 
 impl Restore {
-    pub(super) async fn run(self, installation: &Installation, neighbours: Neighbours) -> Result<()> {
+    pub(super) async fn run(
+        self,
+        installation: &Installation,
+        neighbours: impl FnOnce() -> Result<Neighbours>,
+    ) -> Result<()> {
         installation.ensure_owner()?;
-        unless_interrupted(self.restore(installation, neighbours)).await
+        unless_interrupted(self.restore(installation, neighbours()?)).await
     }
 
     async fn restore(&self, installation: &Installation, neighbours: Neighbours) -> Result<()> {
