@@ -134,3 +134,26 @@ pub(crate) async fn raise_fences(tx: &mut Tx, now: i64) -> Result<(), DbError> {
     sqlx::query("UPDATE project SET fence = $1 WHERE fence < $1").bind(now).execute(&mut **tx).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use paastech_db::Database;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_table_is_in_a_backup_or_left_out_of_it_on_purpose() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let address = format!("sqlite:{}?mode=rwc", dir.path().join("db").display());
+        let db = Database::open(&address, &crate::service::MIGRATOR).await.expect("a database");
+        let text = "SELECT name FROM sqlite_master WHERE type = 'table'";
+        let found: Vec<String> =
+            sqlx::query_scalar(text).fetch_all(&mut *db.read().await.expect("read")).await.expect("tables");
+        let ours = |name: &&str| !name.starts_with("sqlite_") && !name.starts_with("_sqlx");
+        let found: BTreeSet<&str> = found.iter().map(String::as_str).filter(ours).collect();
+        assert_eq!(found, TABLES.into_iter().chain(LEFT_OUT).collect());
+        db.close().await;
+    }
+}
