@@ -14,6 +14,7 @@ use paastech_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::database_url::Parts;
 pub use crate::{
     control::BuildsConfig,
     engine::{EngineConfig, dockerfile::DockerfilePolicy},
@@ -143,12 +144,8 @@ impl Config {
 
     /// Whether the database is on the network, with a password that a stranger would try.
     fn is_known_password(&self) -> bool {
-        let url = self.database.expose();
-        let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) else {
-            return false;
-        };
-        let password = rest.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
-        password.is_some_and(|(_, password)| password.len() < 16)
+        let url = Parts::of(self.database.expose()).filter(|url| url.scheme.starts_with("postgres"));
+        url.and_then(|url| url.password_length()).is_some_and(|length| length < 16)
     }
 
     /// The folder of the keys.
@@ -362,8 +359,14 @@ mod tests {
         assert!(
             change(&|config| config.public_url = Some("http://a".to_owned())).starts_with("public_url: ")
         );
-        let known = |config: &mut Config| config.database = Secret::new("postgres://p:postgres@db/p");
-        let why = change(&known);
-        assert!(why.starts_with("database: ") && !why.contains("postgres"), "{why}");
+        for url in [
+            "postgres://p:postgres@db/p",
+            "postgresql://p:postgres@db/p",
+            "postgres://p:postgres@db/p?options=0123456789abcdef@x",
+            "postgres://p:0123456789abcdef@db/p?password=postgres",
+        ] {
+            let why = change(&|config| config.database = Secret::new(url));
+            assert!(why.starts_with("database: ") && !why.contains("postgres"), "{why}");
+        }
     }
 }

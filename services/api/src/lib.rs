@@ -6,6 +6,7 @@ mod auth;
 pub mod config;
 mod configuration;
 mod control;
+mod database_url;
 mod engine;
 pub mod error;
 mod http;

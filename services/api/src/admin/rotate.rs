@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::Installation;
-use crate::{secrets::Vault, store::project};
+use crate::{database_url::Parts, secrets::Vault, store::project};
 
 #[derive(Debug, Subcommand)]
 pub enum RotateSecrets {
@@ -98,7 +98,9 @@ async fn database(installation: &Installation) -> Result<()> {
     let db = Database::connect(secret.expose()).await.context("the database does not answer")?;
     ensure!(db.backend() == Backend::Postgres, "a database in a file has no password");
     let password = Zeroizing::new(hex::encode(rand::random::<[u8; 24]>()));
-    let url = with_password(secret.expose(), &password).context("the database's URL names no user")?;
+    let url = with_password(secret.expose(), &password).context(
+        "the database's URL names no user, or has its password among its options: write `user:password@`",
+    )?;
     files.replace(&aside, &url)?;
     db.set_own_password(&verifier(&password)).await?;
     db.close().await;
@@ -115,12 +117,11 @@ fn settle(files: &SecretFiles, name: &str, aside: &str, url: &str) -> Result<()>
     Ok(())
 }
 
-/// The same URL with another password.
+/// The same URL with another password; None when it would not be the one that counts.
 fn with_password(url: &str, password: &str) -> Option<Zeroizing<String>> {
-    let (scheme, rest) = url.split_once("://")?;
-    let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let (user, host) = authority.rsplit_once('@')?;
-    let user = user.split_once(':').map_or(user, |(user, _)| user);
+    let parts = Parts::of(url).filter(|parts| parts.option_password().is_none())?;
+    let Parts { scheme, user, host, tail, .. } = parts;
+    let user = user?;
     Some(Zeroizing::new(format!("{scheme}://{user}:{password}@{host}{tail}")))
 }
 
@@ -161,5 +162,6 @@ mod tests {
             assert_eq!(with_password(before, "new").expect(before).as_str(), after);
         }
         assert!(with_password("postgres://h/d", "new").is_none());
+        assert!(with_password("postgres://u:old@h/d?password=old", "new").is_none());
     }
 }
