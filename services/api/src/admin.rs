@@ -7,6 +7,7 @@ mod backup;
 mod doctor;
 mod restore;
 mod rotate;
+mod schema;
 mod sessions;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -19,7 +20,7 @@ use rustix::{fs::stat, process::geteuid};
 use time::{OffsetDateTime, macros::format_description};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Config, Neighbours, service};
+use crate::{Config, Neighbours, store::dump};
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
@@ -89,17 +90,22 @@ impl Installation {
         Ok(())
     }
 
-    /// Its database, which must be there.
+    /// Its database, whose schema must be this program's: the api that runs may be older, or newer.
     async fn database(&self) -> Result<Database> {
-        self.ensure_started()?;
-        service::open_database(&self.config).await
+        let db = self.database_as_it_is().await?;
+        let schema = dump::schema(&mut db.read().await?).await?;
+        if let Some((what, next)) = schema::objection(schema) {
+            db.close().await;
+            bail!("the database cannot be used: {what}: {next}");
+        }
+        Ok(db)
     }
 
-    /// Its database, which is not brought up to date.
+    /// Its database, whatever its schema.
     async fn database_as_it_is(&self) -> Result<Database> {
         self.ensure_started()?;
         let url = self.config.database_url();
-        Database::connect(url.expose()).await.context("it cannot be opened")
+        Database::connect(url.expose()).await.context("the database cannot be opened")
     }
 
     fn secrets(&self) -> Result<SecretFiles> {

@@ -177,7 +177,12 @@ impl Service {
 /// Migrations are part of the program.
 pub(crate) static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
-/// The database, up to date.
+/// The number of the newest one.
+pub(crate) fn newest_schema() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// The database, brought up to date.
 pub(crate) async fn open_database(config: &Config) -> anyhow::Result<Database> {
     let url = config.database_url();
     Database::open(url.expose(), &MIGRATOR).await.context("the database cannot be opened")

@@ -29,8 +29,7 @@ use super::{
     unless_interrupted, when,
 };
 use crate::{
-    Neighbours, secrets,
-    service::{self, MIGRATOR},
+    Neighbours, secrets, service,
     store::{desired, dump},
 };
 
@@ -71,8 +70,7 @@ impl Restore {
         let file = open(&self.from, &config.data_dir)?;
         let archive =
             Checked::open(file).with_context(|| format!("{} cannot be restored", self.from.display()))?;
-        let known = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
-        let schema = archive.manifest.schema;
+        let (schema, known) = (archive.manifest.schema, service::newest_schema());
         ensure!(
             schema <= known,
             "the backup was made by a newer PaaSTech (schema {schema}, this one knows {known}): upgrade this one first"

@@ -1,9 +1,7 @@
 //! The database and its schema.
 
-use std::cmp::Ordering;
-
 use super::{Facts, Finding};
-use crate::service::MIGRATOR;
+use crate::admin::schema;
 
 const CHECK: &str = "database";
 
@@ -18,13 +16,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Finding {
             );
         }
     };
-    let known = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let what = format!("its schema is {}, this program's {known}", rows.schema);
-    match rows.schema.cmp(&known) {
-        Ordering::Equal => Finding::ok(CHECK, format!("answers; {} projects", rows.projects.len())),
-        Ordering::Less => {
-            Finding::error(CHECK, what, "start the api of this version: it brings it up to date")
-        }
-        Ordering::Greater => Finding::error(CHECK, what, "use the programs of the version that made it"),
+    match schema::objection(rows.schema) {
+        None => Finding::ok(CHECK, format!("answers; {} projects", rows.projects.len())),
+        Some((what, next)) => Finding::error(CHECK, what, next),
     }
 }

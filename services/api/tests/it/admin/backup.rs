@@ -213,6 +213,26 @@ async fn a_backup_that_cannot_be_made_leaves_no_file() {
 }
 
 #[tokio::test]
+async fn a_schema_of_another_version_is_left_as_it_is() {
+    on_each_database(async |server| {
+        let admin = Admin::of(server).await;
+        let file = admin.file("backup.tar");
+        let newest = "SELECT MAX(version) FROM _sqlx_migrations";
+        for (change, why) in [
+            ("version = 9999", "use the programs of the version that made it"),
+            ("version = 0", "start the api of this version"),
+        ] {
+            server.execute(format!("UPDATE _sqlx_migrations SET {change} WHERE version = ({newest})")).await;
+            admin.run(&["backup", "--to", &file]).await.failed(why);
+            admin.run(&["sessions", "list"]).await.failed(why);
+        }
+        assert!(!fs::exists(&file).unwrap());
+        admin.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_backup_that_is_interrupted_leaves_no_file() {
     on_each_database(async |server| {
         lived_in(server).await;
