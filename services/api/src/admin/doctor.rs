@@ -87,8 +87,8 @@ struct Facts<'a> {
 struct Rows {
     /// The number of its newest migration.
     schema: i64,
-    /// Its clock, where it has one of its own.
-    clock: Option<i64>,
+    /// Its clock, where it has one of its own, and this program's at the same moment.
+    clocks: Option<(i64, i64)>,
     projects: Vec<desired::Row>,
     /// `(project, key)`.
     data_keys: Vec<(paastech_types::ProjectId, String)>,
@@ -119,8 +119,8 @@ impl Doctor {
 async fn examine(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("configuration", "can be read")];
     findings.push(database::check(facts));
-    findings.push(clock::check(facts));
-    findings.push(keys::check(facts));
+    findings.extend(clock::check(facts));
+    findings.extend(keys::check(facts));
     findings.push(api::check(facts).await);
     findings.extend(neighbours::check(facts));
     findings.extend(disks::check(facts));
@@ -172,14 +172,53 @@ async fn rows(installation: &Installation) -> Result<Rows> {
 }
 
 async fn read(db: &Database) -> Result<Rows, DbError> {
-    let clock = db.clock_ms().await?;
+    let clocks = db.clock_ms().await?.map(|theirs| (theirs, Clock::system().now_ms()));
     let mut tx = db.snapshot().await?;
     Ok(Rows {
-        clock,
+        clocks,
         schema: crate::store::dump::schema(&mut tx).await?,
         projects: desired::list_live(&mut tx).await?,
         data_keys: crate::store::project::list_data_keys(&mut tx).await?,
         releases: release::list_ids(&mut tx).await?.into_iter().collect(),
         open: operation::list_leases(&mut tx).await?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn installation() -> Installation {
+        Installation { config: crate::Config::default(), tls: None, folders: Vec::new(), host_key: None }
+    }
+
+    fn facts(installation: &Installation, database: Result<Rows, String>) -> Facts<'_> {
+        let (repositories, engine) = (Ok(Vec::new()), Ok(ListResponse::default()));
+        Facts { installation, now: 90_000, database, repositories, engine }
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_a_database_that_does_not_answer_would_tell() {
+        let installation = installation();
+        let facts = facts(&installation, Err("it is down".to_owned()));
+        assert_eq!(database::check(&facts).level, Level::Error);
+        assert_eq!((clock::check(&facts), keys::check(&facts)), (None, None));
+    }
+
+    #[test]
+    fn clocks_are_compared_as_they_were_at_one_moment() {
+        let installation = installation();
+        for (ours, level) in [(10_001, Level::Ok), (15_000, Level::Warning), (70_000, Level::Error)] {
+            let rows = Rows {
+                schema: 1,
+                clocks: Some((10_000, ours)),
+                projects: Vec::new(),
+                data_keys: Vec::new(),
+                releases: HashMap::new(),
+                open: Vec::new(),
+            };
+            let found = clock::check(&facts(&installation, Ok(rows))).expect("a finding");
+            assert_eq!(found.level, level, "{found:?}");
+        }
+    }
 }

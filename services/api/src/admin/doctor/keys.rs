@@ -1,15 +1,20 @@
 //! Whether the keys that are here open what is sealed.
 
-use paastech_runtime::secrets::parse_key;
+use anyhow::Result;
+use paastech_runtime::{SecretFiles, secrets::parse_key};
 
-use super::{Facts, Finding};
+use super::{Facts, Finding, Rows};
 use crate::secrets;
 
 const CHECK: &str = "keys";
 
-pub(super) fn check(facts: &Facts<'_>) -> Finding {
-    let Ok(rows) = &facts.database else { return Finding::ok(CHECK, "not looked at without the database") };
-    let (files, mut keks) = (facts.installation.secrets(), Vec::new());
+pub(super) fn check(facts: &Facts<'_>) -> Option<Finding> {
+    let rows = facts.database.as_ref().ok()?;
+    Some(judge(rows, facts.installation.secrets()))
+}
+
+fn judge(rows: &Rows, files: Result<SecretFiles>) -> Finding {
+    let mut keks = Vec::new();
     for name in ["kek", "kek-old"] {
         let text = files
             .as_ref()

@@ -8,7 +8,7 @@ const LONG_MS: i64 = 5 * 60 * 1000;
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Finding> {
     let Ok(rows) = &facts.database else { return Vec::new() };
-    let now = rows.clock.unwrap_or(facts.now);
+    let now = rows.clocks.map_or(facts.now, |(theirs, _)| theirs);
     // One that is queued may well wait for another, or for a worker.
     let stuck = rows.open.iter().filter(|open| open.state != "queued" && open.due_since() < now - LONG_MS);
     let found: Vec<Finding> = stuck
