@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use paastech_runtime::{Peer, TlsConfig};
+use paastech_runtime::{Peer, TlsConfig, is_due};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType, string::Ia5String,
@@ -128,8 +128,9 @@ fn held(folder: &Path, ca: &str, now: OffsetDateTime) -> Result<Option<OffsetDat
     let malformed = || format!("{} is no certificate: remove it", path.display());
     let (_, pem) = x509_parser::pem::parse_x509_pem(&text).with_context(malformed)?;
     let certificate = pem.parse_x509().with_context(malformed)?;
-    let expires = certificate.validity().not_after.to_datetime();
-    Ok((expires - now > LIFE / 3).then_some(expires))
+    let validity = certificate.validity();
+    let life = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    Ok((!is_due(life, now.unix_timestamp())).then(|| validity.not_after.to_datetime()))
 }
 
 fn issue(

@@ -18,5 +18,5 @@ pub use config::Secret;
 pub use metrics::MetricsConfig;
 pub use secrets::SecretFiles;
 pub use shutdown::Shutdown;
-pub use tls::{Peer, Tls, TlsConfig};
+pub use tls::{Peer, Tls, TlsConfig, is_due};
 pub use transport::{Neighbour, Transport};

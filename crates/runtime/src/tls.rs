@@ -58,6 +58,12 @@ pub struct TlsConfig {
     pub key: PathBuf,
 }
 
+/// Whether a service's certificate is to be renewed: two thirds of its life have passed. In seconds since 1970.
+#[must_use]
+pub fn is_due((from, to): (i64, i64), now: i64) -> bool {
+    to - now <= (to - from) / 3
+}
+
 /// A service, as certificates name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
