@@ -23,6 +23,11 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
+    /// Somebody at this address; one of IPv4 is the same however it is written.
+    pub(crate) fn at(address: IpAddr) -> Self {
+        Self::Address(address.to_canonical())
+    }
+
     /// Of this request. What no listener of ours has marked is treated as unknown.
     pub(crate) fn of(parts: &Parts) -> Self {
         parts.extensions.get().copied().unwrap_or(Self::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
@@ -31,7 +36,7 @@ impl Origin {
     /// Whom the proxy in front has it from: the last address, which it wrote itself.
     pub(crate) fn told(headers: &HeaderMap) -> Option<Self> {
         let text = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
-        Some(Self::Address(text.rsplit(',').next()?.trim().parse().ok()?))
+        Some(Self::at(text.rsplit(',').next()?.trim().parse().ok()?))
     }
 
     /// The address that limits count by.
@@ -119,4 +124,21 @@ async fn at_the_socket(app: &App) -> Result<Caller, Problem> {
     })?;
     let permissions = Permissions::new(role::permissions(&mut tx, account.role_id).await?);
     Ok(Caller { account: account.id, session: None, permissions })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_ipv4_is_the_same_however_it_is_written() {
+        let plain = Origin::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
+        let mapped = IpAddr::V6(Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped());
+        assert_eq!(Origin::at(mapped), plain);
+        for written in ["10.0.0.1", "::ffff:10.0.0.1", "10.0.0.9, ::ffff:10.0.0.1"] {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", written.parse().expect("a value"));
+            assert_eq!(Origin::told(&headers), Some(plain), "{written}");
+        }
+    }
 }

@@ -133,7 +133,7 @@ impl Listener {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(Some((Box::new(stream), Origin::Address(peer.ip()))))
+                Ok(Some((Box::new(stream), Origin::at(peer.ip()))))
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
@@ -167,7 +167,7 @@ impl Server {
         (permit, visit): (OwnedSemaphorePermit, Visit),
         graceful: &GracefulShutdown,
     ) {
-        let proxied = matches!(origin, Origin::Address(peer) if Some(peer) == self.proxy);
+        let proxied = self.proxy.is_some_and(|proxy| origin == Origin::at(proxy));
         let service = self.router.clone().map_request(move |mut request: http::Request<_>| {
             let told = proxied.then(|| Origin::told(request.headers())).flatten();
             request.extensions_mut().insert(told.unwrap_or(origin));

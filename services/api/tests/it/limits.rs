@@ -1,6 +1,6 @@
 //! How often one may call.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use paastech_api::config::{Limits, Rate};
 use serde_json::json;
@@ -34,19 +34,25 @@ async fn guessing_a_password_is_slowed_down() {
 #[tokio::test]
 async fn behind_a_proxy_each_client_has_its_own() {
     const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    for (proxy, third) in [(Some(LOCAL), 401), (None, 429)] {
+    const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3));
+    const ANY: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    for (listen, proxy, third) in
+        [(LOCAL, Some(LOCAL), 401), (ANY, Some(LOCAL), 401), (LOCAL, None, 429), (LOCAL, Some(OTHER), 429)]
+    {
         on_each_database_with(
             |config| {
+                config.listen = (listen, 0).into();
                 config.proxy = proxy;
                 config.limits.anonymous = Rate { burst: 2, seconds: 3600 };
             },
             async |server| {
+                let (_, port) = server.url.rsplit_once(':').expect("a port");
                 let from = async |client: &str| {
                     let request = reqwest::Client::builder()
                         .no_proxy()
                         .build()
                         .expect("a client")
-                        .get(format!("{}/v1/account", server.url));
+                        .get(format!("http://127.0.0.1:{port}/v1/account"));
                     // What a client writes itself stands before what the proxy adds.
                     let request = request.header("x-forwarded-for", format!("10.0.0.9, {client}"));
                     request.send().await.expect("an answer").status().as_u16()
