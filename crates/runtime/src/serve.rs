@@ -105,18 +105,22 @@ impl GrpcServer {
     }
 }
 
+/// Where on this host one reaches what listens there: nobody connects to an unspecified address.
+#[must_use]
+pub fn on_this_host(mut listen: SocketAddr) -> SocketAddr {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    listen
+}
+
 /// Asks the service `who`, which listens at `listen` on this host, whether it serves.
 ///
 /// # Errors
 /// It does not.
 pub async fn check_health(listen: SocketAddr, tls: Option<&Arc<Tls>>, who: Peer) -> anyhow::Result<()> {
-    let host = if listen.ip().is_unspecified() {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port()))
-    } else {
-        listen
-    };
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let transport = remote(&format!("{scheme}://{host}").parse()?, tls, who)?;
+    let transport = remote(&format!("{scheme}://{}", on_this_host(listen)).parse()?, tls, who)?;
     let health = HealthClient::new(transport).check(HealthCheckRequest::default()).await?.into_inner();
     anyhow::ensure!(health.status() == ServingStatus::Serving, "{} says {:?}", who.name(), health.status());
     Ok(())

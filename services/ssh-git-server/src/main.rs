@@ -1,16 +1,13 @@
 //! The SSH server as a process of its own; also git's hooks and the cage of its git children, by other names.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
 use paastech_proto::control::control_client::ControlClient;
-use paastech_runtime::{Neighbour, Peer, Shutdown, Tls, config, metrics, telemetry, transport};
+use paastech_runtime::{
+    Neighbour, Peer, Shutdown, Tls, config, metrics, serve::on_this_host, telemetry, transport,
+};
 use paastech_ssh_git_server::{Config, applet, build};
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
@@ -61,8 +58,7 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
 
 /// Whether the server that listens here greets.
 async fn check_health(listen: SocketAddr) -> anyhow::Result<()> {
-    let host = if listen.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { listen.ip() };
-    let mut stream = TcpStream::connect((host, listen.port())).await?;
+    let mut stream = TcpStream::connect(on_this_host(listen)).await?;
     let mut greeting = [0; 8];
     stream.read_exact(&mut greeting).await?;
     anyhow::ensure!(&greeting == b"SSH-2.0-", "no SSH server answers on {listen}");

@@ -1,14 +1,12 @@
 //! Whether the api serves.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, header::HOST};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
+use paastech_runtime::serve::on_this_host;
 use tokio::net::TcpStream;
 
 use super::{Facts, Finding};
@@ -17,10 +15,7 @@ const CHECK: &str = "api";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn check(facts: &Facts<'_>) -> Finding {
-    let mut at = facts.installation.config.listen;
-    if at.ip().is_unspecified() {
-        at.set_ip(Ipv4Addr::LOCALHOST.into());
-    }
+    let at = on_this_host(facts.installation.config.listen);
     match tokio::time::timeout(PATIENCE, ready(at)).await {
         Ok(Ok((200, _))) => Finding::ok(CHECK, format!("ready at {at}")),
         Ok(Ok((_, text))) => {
