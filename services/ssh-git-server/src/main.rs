@@ -11,6 +11,9 @@ use paastech_runtime::{
 use paastech_ssh_git_server::{Config, applet, build};
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
+/// How long a check of health waits for the greeting.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The SSH front door for git.
 #[derive(Parser)]
 #[command(version)]
@@ -42,7 +45,9 @@ async fn serve(flags: Flags) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if flags.health {
-        check_health(config.listen).await?;
+        tokio::time::timeout(PATIENCE, check_health(config.listen))
+            .await
+            .with_context(|| format!("{} does not greet in time", config.listen))??;
         return Ok(ExitCode::SUCCESS);
     }
     let _traces = telemetry::init(&config.log, &config.tracing, "paastech-ssh-git-server")?;

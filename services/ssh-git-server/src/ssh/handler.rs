@@ -42,10 +42,16 @@ pub(super) struct Handler {
     busy: HashSet<ChannelId>,
 }
 
-/// How a log-in would end if the connection did now; counted when it does, unless it has been.
+/// How a log-in would end if the connection did now; counted when it does, unless it has been. None before the client
+/// asks to log in: a check of health never does.
+#[derive(Default)]
 struct Login(Option<&'static str>);
 
 impl Login {
+    fn begin(&mut self) {
+        self.0.get_or_insert("abandoned");
+    }
+
     fn accept(&mut self) {
         self.0 = None;
         METRICS.logins.with(["accepted"]).inc();
@@ -65,14 +71,7 @@ const USER: &str = "git";
 
 impl Handler {
     pub(super) fn new(shared: Arc<Shared>, connection: Arc<Connection>) -> Self {
-        Self {
-            shared,
-            connection,
-            account: None,
-            offers: 0,
-            login: Login(Some("abandoned")),
-            busy: HashSet::new(),
-        }
+        Self { shared, connection, account: None, offers: 0, login: Login::default(), busy: HashSet::new() }
     }
 
     async fn account(&mut self, user: &str, key: ClientKey) -> Result<Option<Account>, Error> {
@@ -94,7 +93,14 @@ impl Handler {
 impl server::Handler for Handler {
     type Error = Error;
 
+    /// With this a client asks which methods there are.
+    async fn auth_none(&mut self, _: &str) -> Result<Auth, Error> {
+        self.login.begin();
+        Ok(Auth::reject())
+    }
+
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
+        self.login.begin();
         if !algorithms::is_taken(offer.algorithm) {
             return Ok(Auth::reject());
         }
@@ -108,6 +114,7 @@ impl server::Handler for Handler {
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Error> {
+        self.login.begin();
         self.account = None;
         if !algorithms::is_taken(key.algorithm) {
             return Ok(Auth::reject());
@@ -214,4 +221,25 @@ fn offered(key: &PublicKey) -> Result<ClientKey, Error> {
 /// Answers the request that is being handled, if the client wants an answer.
 fn answer(session: &mut Session, channel: ChannelId, granted: bool) -> Result<(), Error> {
     Ok(if granted { session.channel_success(channel) } else { session.channel_failure(channel) }?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_never_asks_to_log_in_is_not_counted() {
+        let abandoned = || METRICS.logins.with(["abandoned"]).get();
+        drop(Login::default());
+        assert_eq!(abandoned(), 0);
+        let mut login = Login::default();
+        login.begin();
+        drop(login);
+        assert_eq!(abandoned(), 1);
+        let mut login = Login(Some("refused"));
+        login.begin();
+        login.accept();
+        drop(login);
+        assert_eq!(abandoned(), 1);
+    }
 }

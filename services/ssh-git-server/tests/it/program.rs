@@ -3,14 +3,15 @@
 use std::{fs, process::Stdio};
 
 use paastech_runtime::serve::GrpcServer;
-use paastech_ssh_git_server::config::Limits;
+use paastech_ssh_git_server::{Config, config::Limits};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
+    net::TcpListener,
     process::{Child, ChildStderr},
 };
 
-use crate::world::{World, config, program};
+use crate::world::{World, config, program, run};
 
 pub(crate) struct Program {
     child: Child,
@@ -57,4 +58,29 @@ impl Program {
     pub(crate) async fn ends(mut self) {
         self.child.wait().await.expect("ended");
     }
+}
+
+#[tokio::test]
+async fn a_check_of_health_waits_for_a_greeting_but_not_for_ever() {
+    let mut world = World::start().await;
+    let program = Program::start(&mut world).await;
+    let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("bound");
+    let silent_port = silent.local_addr().expect("bound").port();
+    let dir = world.dir.path();
+    for (port, healthy) in [(world.port, true), (silent_port, false)] {
+        let listen = ([127, 0, 0, 1], port).into();
+        let config = Config { listen, ..config(dir, Limits::default()) };
+        let file = dir.join("health.toml");
+        fs::write(&file, paastech_runtime::config::print_section("ssh", &config).expect("printed"))
+            .expect("written");
+        let words = ["--config", file.to_str().expect("UTF-8"), "--health"];
+        let ran = run(dir, env!("CARGO_BIN_EXE_paastech-ssh-git-server"), &words).await;
+        if healthy {
+            ran.ok();
+        } else {
+            ran.fails().says("does not greet in time");
+        }
+    }
+    program.signal(Signal::TERM);
+    program.ends().await;
 }
