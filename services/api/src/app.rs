@@ -11,7 +11,7 @@ use paastech_types::ProjectId;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::{limit::Limiters, password::Passwords, token::Tokens},
+    auth::{limit::Limiters, password::Passwords, token::SigningKey},
     config::{AppScheme, Config},
     engine::Engine,
     secrets::Vault,
@@ -29,7 +29,7 @@ pub(crate) struct State {
     pub(crate) git: GitControllerClient<Transport>,
     pub(crate) pomegranate: PomegranateClient<Transport>,
     pub(crate) vault: Vault,
-    pub(crate) tokens: Tokens,
+    pub(crate) signing_key: SigningKey,
     pub(crate) passwords: Passwords,
     pub(crate) limiters: Limiters,
     pub(crate) engine: Engine,

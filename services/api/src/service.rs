@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{self, App, State},
-    auth::{limit::Limiters, password::Passwords, token::Tokens},
+    auth::{limit::Limiters, password::Passwords, token::SigningKey},
     config::Config,
     control::ControlService,
     engine::{self, Engine},
@@ -106,7 +106,7 @@ impl Service {
             },
         });
         let app = App::new(State {
-            tokens: Tokens::open(&secrets).context("secrets/jwt")?,
+            signing_key: SigningKey::open(&secrets).context("secrets/jwt")?,
             passwords: Passwords::new(&config.password).map_err(anyhow::Error::msg)?,
             limiters: Limiters::new(&config.limits),
             stopping: CancellationToken::new(),

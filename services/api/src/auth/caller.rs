@@ -105,7 +105,7 @@ fn bearer(parts: &Parts) -> Option<&str> {
 async fn by_token(app: &App, token: &str) -> Result<Caller, Problem> {
     let refused = || Problem::unauthenticated("the access token is not valid, or no longer");
     let now = app.clock.now_ms();
-    let claims = app.tokens.key().check(token, now).ok_or_else(refused)?;
+    let claims = app.signing_key.key().check(token, now).ok_or_else(refused)?;
     let mut tx = app.db.read().await?;
     let session = session::get(&mut tx, claims.sid).await?;
     if !session.is_some_and(|session| session.account_id == claims.sub && session.is_live(now)) {

@@ -60,7 +60,7 @@ async fn issue(app: &App, tx: &mut Tx, account: AccountId, id: SessionId) -> Res
     let refresh = token::opaque("pt_refresh");
     refresh_token::insert(tx, &token::hash(&refresh), id, now, now + IDLE_MS).await?;
     let access = app
-        .tokens
+        .signing_key
         .key()
         .issue(account, id, now)
         .map_err(|_| Problem::internal("a token cannot be signed"))?;

@@ -30,24 +30,27 @@ pub(crate) struct Claims {
 }
 
 /// The key that signs access tokens, as its file says: one that is replaced counts at once.
-pub(crate) struct Tokens {
+pub(crate) struct SigningKey {
     files: SecretFiles,
     issuer: String,
     loaded: Mutex<Loaded>,
 }
 
-#[derive(Clone)]
 struct Loaded {
     stamp: Option<(u64, i64, i64)>,
+    /// Of a file that could not be used, and was complained of.
+    refused: Option<(u64, i64, i64)>,
     key: Arc<TokenKey>,
 }
 
-impl Tokens {
+impl SigningKey {
     /// Reads the key; made when absent.
     pub(crate) fn open(files: &SecretFiles) -> anyhow::Result<Self> {
+        // Before the key: one that is put in its place meanwhile is seen the next time.
+        let stamp = files.jwt_stamp();
         let (issuer, key) = (files.instance()?, files.jwt()?);
         let key = Arc::new(TokenKey::new(&key, issuer.clone())?);
-        let loaded = Mutex::new(Loaded { stamp: files.jwt_stamp(), key });
+        let loaded = Mutex::new(Loaded { stamp, refused: None, key });
         Ok(Self { files: files.clone(), issuer, loaded })
     }
 
@@ -58,8 +61,13 @@ impl Tokens {
         if stamp.is_some() && stamp != loaded.stamp {
             let fresh = self.files.jwt().map_err(anyhow::Error::from);
             match fresh.and_then(|key| Ok(TokenKey::new(&key, self.issuer.clone())?)) {
-                Ok(key) => *loaded = Loaded { stamp, key: Arc::new(key) },
-                Err(error) => tracing::error!(%error, "the replaced key of access tokens cannot be used"),
+                Ok(key) => *loaded = Loaded { stamp, refused: None, key: Arc::new(key) },
+                // Tried again each time, for a changed mode changes no stamp; said once.
+                Err(error) if stamp != loaded.refused => {
+                    loaded.refused = stamp;
+                    tracing::error!(%error, "the replaced key of access tokens cannot be used");
+                }
+                Err(_) => {}
             }
         }
         loaded.key.clone()
@@ -135,12 +143,37 @@ pub(crate) fn hash(token: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::PermissionsExt as _,
+    };
+
     use super::*;
 
     const NOW: i64 = 1_700_000_000_000;
 
     fn key(issuer: &str) -> TokenKey {
         TokenKey::new(&Key::new([7; 32]), issuer.to_owned()).expect("a key")
+    }
+
+    #[test]
+    fn a_replaced_key_that_cannot_be_used_is_complained_of_once() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let files = SecretFiles::ensure(dir.path()).expect("secrets");
+        let signing = SigningKey::open(&files).expect("a key");
+        let refused = || signing.loaded.lock().expect("loaded").refused;
+        let first = signing.key();
+        assert_eq!(refused(), None);
+        files.replace("jwt", "nonsense").expect("replaced");
+        assert_eq!(signing.key().kid, first.kid, "the one before stays");
+        assert_eq!(refused(), files.jwt_stamp());
+        files.rotate_jwt().expect("rotated");
+        let mode = |mode| fs::set_permissions(dir.path().join("jwt"), Permissions::from_mode(mode));
+        mode(0o444).expect("set");
+        assert_eq!(signing.key().kid, first.kid);
+        mode(0o400).expect("set");
+        assert_ne!(signing.key().kid, first.kid);
+        assert_eq!(refused(), None);
     }
 
     #[test]
