@@ -99,7 +99,7 @@ pub(crate) async fn step(context: &mut Context<'_>) -> Result<Next, Stop> {
             let known = image::find(&mut tx, context.project, &key).await?;
             drop(tx);
             if let Some(known) = known
-                && is_held(context, &known.reference).await.unwrap_or(false)
+                && is_held(context, &known.reference).await?
             {
                 context.say("Nothing has changed since this was built: using that image.").await?;
                 return Ok(Next::Done);

@@ -1,11 +1,12 @@
 //! Builds and their images.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use paastech_types::PushId;
 
 use super::bench::Bench;
 use crate::{
     engine::{self, Input},
-    store::release,
+    store::{operation, release},
 };
 
 #[tokio::test]
@@ -130,5 +131,23 @@ async fn a_build_without_the_registry_is_nobodys_fault_and_says_so() {
     bench.start();
     let ended = bench.ended(&bench.deploy("a").await).await;
     assert_eq!(ended.error_code.as_deref(), Some("registry_unavailable"));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_asked_for_now_is_not_built_again() {
+    let bench = Bench::new().await;
+    bench.start();
+    bench.ended(&bench.deploy("a").await).await;
+    *bench.neighbours.failing.lock().expect("failing") = Some(("ensure_image", 2));
+    let (push, commit, tree) = (PushId::new().to_string(), "a".repeat(40), "d".repeat(40));
+    let row = bench.submit(Input::Build { push, commit, tree }).await;
+    let mut tx = bench.tx().await;
+    let due = operation::make_due(&mut tx, row.id().expect("an id"), "start", &row.input, 0).await;
+    assert!(due.expect("runs"));
+    tx.commit().await.expect("committed");
+    let ended = bench.ended(&row).await;
+    assert_eq!((ended.state.as_str(), ended.error_text.as_deref()), ("done", None));
+    assert_eq!(bench.neighbours.count("start_build"), 1);
     bench.end().await;
 }
