@@ -70,7 +70,7 @@ impl Metrics {
     }
 }
 
-/// Counts an operation that has ended.
+/// Counts an operation that has ended; one that nobody had claimed, before its end is committed with what ends it.
 pub(crate) fn count_end(kind: &str, end: End) {
     METRICS.operations_ended.with([kind.to_owned(), end.name().to_owned()]).inc();
 }

@@ -6,13 +6,9 @@ use paastech_proto::git::ListRefsRequest;
 use paastech_types::ProjectId;
 
 use super::{Engine, NewOperation, submit, submit::Input};
-use crate::{
-    metrics,
-    store::{
-        desired,
-        operation::{self, End},
-        operation_event,
-    },
+use crate::store::{
+    desired,
+    operation::{self, End},
 };
 
 pub(crate) async fn pass(engine: &Engine) -> anyhow::Result<()> {
@@ -112,10 +108,7 @@ async fn end_abandoned(engine: &Engine) -> Result<(), DbError> {
         let reason = super::submit::reason("interrupted", "the push ended before its build: push again");
         let now = engine.clock.now_ms();
         let mut tx = engine.db.begin().await?;
-        if operation::finish_queued(&mut tx, row.id()?, End::Failed, &reason, now).await? {
-            operation_event::append(&mut tx, row.id()?, &row.step, "end", now, "{}").await?;
-            metrics::count_end(&row.kind, End::Failed);
-        }
+        submit::end_queued(&mut tx, &row, End::Failed, &reason, now).await?;
         tx.commit().await?;
         engine.followers.forget(push);
         engine.wake();

@@ -115,10 +115,7 @@ pub(crate) async fn submit(engine: &Engine, tx: &mut Tx, new: NewOperation) -> R
                 return Ok(other);
             }
             let reason = reason("superseded", "a newer operation took its place");
-            if operation::finish_queued(tx, other.id()?, End::Superseded, &reason, now).await? {
-                operation_event::append(tx, other.id()?, &other.step, "end", now, "{}").await?;
-                metrics::count_end(&other.kind, End::Superseded);
-            }
+            end_queued(tx, &other, End::Superseded, &reason, now).await?;
         }
     }
     let id = OperationId::new();
@@ -196,13 +193,27 @@ pub(crate) async fn cancel(
         return Ok(false);
     }
     let now = engine.clock.now_ms();
-    let id = row.id()?;
-    if operation::finish_queued(tx, id, End::Cancelled, &reason(code, text), now).await? {
-        operation_event::append(tx, id, &row.step, "end", now, "{}").await?;
-        metrics::count_end(&row.kind, End::Cancelled);
+    if end_queued(tx, row, End::Cancelled, &reason(code, text), now).await? {
         return Ok(true);
     }
-    operation::request_cancel(tx, id).await
+    operation::request_cancel(tx, row.id()?).await
+}
+
+/// Ends an operation that nobody has claimed. `false`: somebody has, or it has ended.
+pub(super) async fn end_queued(
+    tx: &mut Tx,
+    row: &Row,
+    end: End,
+    reason: &Reason,
+    now: i64,
+) -> Result<bool, DbError> {
+    let id = row.id()?;
+    let ended = operation::finish_queued(tx, id, end, reason, now).await?;
+    if ended {
+        operation_event::append(tx, id, &row.step, "end", now, "{}").await?;
+        metrics::count_end(&row.kind, end);
+    }
+    Ok(ended)
 }
 
 pub(crate) fn reason(code: &str, text: impl Into<String>) -> Reason {
