@@ -22,6 +22,8 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Without a confirmed heartbeat for this long the holder stops by itself, before the lease ends.
 const GIVE_UP: Duration = Duration::from_secs(10);
+/// What a claim may wait for a trace: little of its lease, which none of its heartbeats has confirmed.
+const TRACE_TIME: Duration = Duration::from_secs(1);
 /// Claims of one step that ended in a panic or a kill.
 const MAX_ATTEMPTS: i64 = 5;
 /// Failures in a row that a neighbour does not explain.
@@ -65,13 +67,13 @@ pub(crate) async fn operation(engine: &Engine, row: Row, shutdown: &Shutdown) {
     work.instrument(span).await;
 }
 
-/// The trace in which it was asked for; a new one when that is not known.
-async fn trace_of(engine: &Engine, row: &Row) -> Trace {
+/// The trace in which it was asked for; a new one when that is not known at once: nobody keeps the claim meanwhile.
+pub(crate) async fn trace_of(engine: &Engine, row: &Row) -> Trace {
     let look = async {
         let mut tx = engine.db.read().await?;
         operation_event::start_data(&mut tx, row.id()?).await
     };
-    let data = look.await.ok().flatten();
+    let data = tokio::time::timeout(TRACE_TIME, look).await.ok().and_then(Result::ok).flatten();
     data.and_then(|data| Started::parse(&data)).unwrap_or_else(Trace::random)
 }
 

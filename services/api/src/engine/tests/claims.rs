@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use paastech_db::Backend;
+
 use super::bench::Bench;
 use crate::{
     engine::{self, Input},
@@ -181,5 +183,22 @@ async fn a_claim_that_cannot_be_renewed_is_given_up_before_its_lease_ends() {
     let lease = Duration::from_millis(operation::LEASE_MS.unsigned_abs());
     tokio::time::timeout(lease, given_up).await.expect("before the lease ends");
     drop(tx);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_slow_to_name_a_trace_does_not_use_up_the_claim() {
+    let bench = Bench::new().await;
+    bench.deploy("a").await;
+    let claimed = bench.engine.claim().await.expect("claims").expect("a row");
+    let db = &bench.engine.db;
+    let writers = u32::from(db.backend() == Backend::Sqlite);
+    let mut held = Vec::new();
+    for _ in writers..db.connections().most {
+        held.push(db.read().await.expect("a transaction"));
+    }
+    let given_up = engine::run::trace_of(&bench.engine, &claimed);
+    tokio::time::timeout(Duration::from_secs(3), given_up).await.expect("long before the lease ends");
+    drop(held);
     bench.end().await;
 }
