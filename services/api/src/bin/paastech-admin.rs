@@ -14,7 +14,7 @@ use paastech_runtime::{Tls, config};
 #[command(version, after_help = "Example:\n  paastech-admin doctor")]
 struct Args {
     /// The api's configuration file (TOML); may be given again, the later wins.
-    #[arg(long, env = "PAASTECH_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "PAASTECH_CONFIG", global = true)]
     config: Vec<PathBuf>,
     #[command(subcommand)]
     task: Task,

@@ -127,6 +127,25 @@ pub(crate) fn write_private(path: &std::path::Path, text: &str) {
 }
 
 #[tokio::test]
+async fn the_configuration_may_be_named_behind_the_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("api.toml");
+    std::fs::write(&file, format!("[api]\ndata_dir = \"{}/absent\"\n", dir.path().display())).unwrap();
+    for before in [true, false] {
+        #[expect(clippy::disallowed_methods, reason = "the program under test, by argv")]
+        let mut command = Command::new(env!("CARGO_BIN_EXE_paastech-admin"));
+        let config = ["--config", file.to_str().unwrap()];
+        match before {
+            true => command.args(config).args(["sessions", "list"]),
+            false => command.args(["sessions", "list"]).args(config),
+        };
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&format!("no installation in {}/absent", dir.path().display())), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn every_commands_help_ends_with_an_example() {
     for words in [
         "",
