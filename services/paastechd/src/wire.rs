@@ -11,7 +11,9 @@ use paastech_proto::{
     pomegranate::pomegranate_client::PomegranateClient,
 };
 use paastech_runtime::{
-    Clock, Neighbour, Peer, SecretFiles, Shutdown, Tls, metrics, secrets::parse_key, serve::GrpcServer,
+    Clock, Neighbour, Peer, SecretFiles, Shutdown, Tls, metrics,
+    secrets::{Key, parse_key},
+    serve::GrpcServer,
     transport,
 };
 
@@ -55,7 +57,10 @@ pub fn neighbours(config: Config) -> anyhow::Result<paastech_api::Neighbours> {
             let secrets = SecretFiles::ensure(config.api.secrets_dir())?;
             // No key is made: a restore brings its own. Without them nothing on the engine is ours.
             let instance = secrets.get("instance")?.map_or_else(|| "none".to_owned(), |id| id.to_string());
-            let key = secrets.get("label-hmac")?.and_then(|text| parse_key(&text)).unwrap_or_default();
+            let key = match secrets.get("label-hmac")? {
+                Some(text) => parse_key(&text).context("secrets/label-hmac: not what this program writes")?,
+                None => Key::default(),
+            };
             let of_installation = pomegranate::Config { instance, ..config.pomegranate };
             transport::in_process(pomegranate::beside(of_installation, LabelKey::new(*key))?.server())
         }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     process::{Command, Output},
 };
 
@@ -92,4 +93,22 @@ fn where_nothing_has_been_started_looking_and_copying_make_nothing() {
             assert_eq!(fs::read_dir(&data).expect("a folder").count(), 0, "{words:?}");
         }
     }
+}
+
+#[test]
+fn a_broken_key_of_labels_is_named_and_not_taken_for_none() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (file, data) = (dir.path().join("paastechd.toml"), dir.path().join("data"));
+    let secrets = data.join("secrets");
+    fs::create_dir_all(&secrets).expect("made");
+    fs::write(data.join("paastech.db"), "").expect("written");
+    fs::write(secrets.join("label-hmac"), "nonsense").expect("written");
+    fs::set_permissions(secrets.join("label-hmac"), fs::Permissions::from_mode(0o400)).expect("set");
+    fs::write(&file, format!("data_dir = \"{}\"\n", data.display())).expect("written");
+    #[expect(clippy::disallowed_methods, reason = "the program under test")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_paastechd"));
+    let output = command.args(["admin", "doctor"]).arg("--config").arg(&file).output().expect("it starts");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("pomegranate: secrets/label-hmac: not what this program writes"), "{said}");
 }
