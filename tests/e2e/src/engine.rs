@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use bollard::{
     API_DEFAULT_VERSION, Docker,
-    models::{EndpointSettings, VolumeCreateRequest},
+    models::{ContainerInspectResponse, EndpointSettings, VolumeCreateRequest},
     query_parameters::{
         InspectContainerOptions, ListContainersOptions, ListImagesOptions, ListNetworksOptions,
         ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
@@ -145,8 +145,7 @@ impl Engine {
     /// The addresses of an installation's services, each with its service, and of this host on their networks.
     pub(crate) async fn addresses(&self, installation: &str) -> Result<BTreeMap<String, String>> {
         let mut all = BTreeMap::new();
-        for Service { id, name, .. } in self.services(installation).await? {
-            let found = self.docker.inspect_container(&id, None::<InspectContainerOptions>).await?;
+        for (name, found) in self.inspect(installation).await? {
             let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
             for network in networks.into_values() {
                 all.extend(network.ip_address.map(|address| (address, name.clone())));
@@ -154,6 +153,18 @@ impl Engine {
             }
         }
         all.remove("");
+        Ok(all)
+    }
+
+    /// An installation's services by name, as the engine has them.
+    pub(crate) async fn inspect(
+        &self,
+        installation: &str,
+    ) -> Result<Vec<(String, ContainerInspectResponse)>> {
+        let mut all = Vec::new();
+        for Service { id, name, .. } in self.services(installation).await? {
+            all.push((name, self.docker.inspect_container(&id, None::<InspectContainerOptions>).await?));
+        }
         Ok(all)
     }
 

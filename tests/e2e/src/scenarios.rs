@@ -143,6 +143,8 @@ pub(crate) fn all() -> Vec<Scenario> {
         ];
         INSTALLED, SHARED, installed: [
             each_service_reaches_its_neighbours_alone,
+            every_service_is_confined,
+            what_serves_no_app_is_told_apart,
             a_value_that_is_missing_is_named,
             twenty_redeployments_lose_no_request,
         ];

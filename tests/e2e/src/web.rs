@@ -10,14 +10,23 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url, header::RETRY_AFTER};
 use tokio::task::JoinSet;
 
 /// How an app answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) status: StatusCode,
+    /// Whether it says when to try again.
+    pub(crate) retry_after: bool,
     pub(crate) body: String,
+}
+
+impl Page {
+    async fn read(answer: Response) -> Result<Self> {
+        let (status, retry_after) = (answer.status(), answer.headers().contains_key(RETRY_AFTER));
+        Ok(Self { status, retry_after, body: answer.text().await? })
+    }
 }
 
 /// An app's address.
@@ -42,14 +51,12 @@ impl Site {
 
     /// One request.
     pub(crate) async fn get(&self, path: &str) -> Result<Page> {
-        let answer = self.client.get(self.url.join(path)?).send().await?;
-        Ok(Page { status: answer.status(), body: answer.text().await? })
+        Page::read(self.client.get(self.url.join(path)?).send().await?).await
     }
 
     /// One POST of JSON.
     pub(crate) async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Page> {
-        let answer = self.client.post(self.url.join(path)?).json(body).send().await?;
-        Ok(Page { status: answer.status(), body: answer.text().await? })
+        Page::read(self.client.post(self.url.join(path)?).json(body).send().await?).await
     }
 
     /// So many requests in each second, whether or not those before have been answered.

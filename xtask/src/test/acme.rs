@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -82,7 +82,11 @@ pub(crate) async fn run(traefik: &Path, temporary: &Path, tally: &mut Tally) -> 
     let log = fs::File::create(dir.join("traefik.log"))?;
     let mut traefik = traefik.stdout(log.try_clone()?).stderr(log).kill_on_drop(true).spawn()?;
 
-    let outcome = served(dir, management, https).await;
+    let outcome = async {
+        served(dir, management, https).await?;
+        redirected(http, https).await
+    };
+    let outcome = outcome.await;
     traefik.kill().await?;
     pebble.kill().await?;
     dns.abort();
@@ -121,6 +125,18 @@ async fn served(dir: &Path, management: SocketAddr, https: SocketAddr) -> Result
         }
         sleep(Duration::from_millis(500)).await;
     }
+}
+
+/// Plain HTTP leads to HTTPS.
+async fn redirected(http: SocketAddr, https: SocketAddr) -> Result<()> {
+    let host = format!("api.{DOMAIN}");
+    let mut visit =
+        process::argv(["curl", "--silent", "--output", "/dev/null", "--write-out", "%{redirect_url}"]);
+    visit.args(["--resolve", &format!("{host}:{}:127.0.0.1", http.port())]);
+    visit.arg(format!("http://{host}:{}/docs", http.port()));
+    let to = process::stdout(&mut visit).await?;
+    ensure!(to == format!("https://{host}:{}/docs", https.port()), "HTTP leads to {to:?}");
+    Ok(())
 }
 
 /// A DNS service that takes every record.

@@ -87,6 +87,61 @@ pub(super) async fn each_service_reaches_its_neighbours_alone(platform: &Platfor
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+pub(super) async fn every_service_is_confined(platform: &Platform) {
+    let installation = platform.installation();
+    let folder = installation.dir().join("secrets/api");
+    let secrets = fs::read_dir(folder).expect("root may").flatten().map(|file| file.path());
+    let secrets: Vec<String> = secrets.filter_map(|path| fs::read_to_string(path).ok()).collect();
+    assert!(secrets.len() > 3, "there are keys and a password");
+    let mut with_the_engine = Vec::new();
+    for (name, found) in platform.engine.inspect(&installation.name).await.expect("the engine answers") {
+        let (host, config) = (found.host_config.expect("told"), found.config.expect("told"));
+        assert_eq!((host.readonly_rootfs, host.privileged), (Some(true), Some(false)), "{name}");
+        assert_eq!(host.cap_drop.as_deref(), Some(&["ALL".to_owned()][..]), "{name}");
+        assert!(host.cap_add.unwrap_or_default().is_empty(), "{name}");
+        let options = host.security_opt.unwrap_or_default();
+        assert!(options.iter().any(|option| option.starts_with("no-new-privileges")), "{name}: {options:?}");
+        let user = config.user.unwrap_or_default();
+        assert!(!user.is_empty() && !user.starts_with('0') && !user.starts_with("root"), "{name}: {user}");
+        assert!(host.memory.unwrap_or_default() > 0 && host.pids_limit.unwrap_or_default() > 0, "{name}");
+        let log = host.log_config.and_then(|log| log.config).unwrap_or_default();
+        assert!(log.contains_key("max-size"), "{name}: {log:?}");
+        let restart = host.restart_policy.and_then(|policy| policy.name).map(|name| name.to_string());
+        assert_eq!(restart.as_deref(), Some("unless-stopped"), "{name}");
+        assert!(config.healthcheck.is_some(), "{name}");
+        let environment = config.env.unwrap_or_default().join("\n");
+        assert!(!secrets.iter().any(|secret| environment.contains(secret.trim())), "{name}: {environment}");
+        if found
+            .mounts
+            .unwrap_or_default()
+            .iter()
+            .any(|mount| mount.source.as_deref() == Some("/var/run/docker.sock"))
+        {
+            with_the_engine.push(name);
+        }
+    }
+    with_the_engine.sort();
+    assert_eq!(with_the_engine, ["engine-gate", "pomegranate"]);
+}
+
+pub(super) async fn what_serves_no_app_is_told_apart(platform: &Platform) {
+    let developer = platform.developer().await;
+    let (project, _repository) = developer.live(platform, "one").await;
+    let unknown = platform.site(&project.url.replace(&project.id, "00000000-0000-7000-8000-000000000000"));
+    // The last two are Traefik's own.
+    for path in ["/", "/api/rawdata", "/dashboard/"] {
+        let page = unknown.get(path).await.expect("the proxy answers");
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}: {}", page.body);
+    }
+    let accepted = project.api.post(&project.path("/stop"), json!({})).await.ok();
+    project.done(&accepted).await;
+    eventually("the proxy says that it is stopped", 10, || async {
+        let page = project.visit().await;
+        (page.status == StatusCode::SERVICE_UNAVAILABLE && page.retry_after).then_some(())
+    })
+    .await;
+}
+
 pub(super) async fn a_value_that_is_missing_is_named(platform: &Platform) {
     let installation = platform.installation();
     let whole = fs::read_to_string(installation.dir().join(".env")).expect("it was written");
@@ -223,6 +278,10 @@ pub(super) async fn the_proxy_finds_its_routes_with_nothing_of_ours_alive(platfo
     let load = project.site.load(2);
     let before = load.ended();
     eventually("visitors come", 10, || async { (load.ended() > before + 20).then_some(()) }).await;
+    platform.kill("paastech-engine-gate").await;
+    let before = load.ended();
+    eventually("they come on", 10, || async { (load.ended() > before + 20).then_some(()) }).await;
+    platform.start_again("paastech-engine-gate").await;
     let failures = load.stop().await;
     assert!(failures.is_empty(), "{failures:?}");
 }
