@@ -16,10 +16,8 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::geteuid;
 use serde::Deserialize;
-use serde_json::json;
 use tokio::{
     io::AsyncWriteExt as _,
     process::Command,
@@ -303,10 +301,8 @@ async fn ill(engine: &Engine, name: &str) -> Result<Vec<String>> {
         labels: BTreeMap<String, String>,
         status: String,
     }
-    let filters = json!({ "label": [format!("com.docker.compose.project={name}")] }).to_string();
-    let filters = utf8_percent_encode(&filters, NON_ALPHANUMERIC);
-    let found: Vec<Container> =
-        engine.get(&format!("/containers/json?all=true&filters={filters}")).await?.json()?;
+    let filters = leftovers::filters("label", &[&format!("com.docker.compose.project={name}")]);
+    let found: Vec<Container> = engine.get(&format!("/containers/json?all=true&{filters}")).await?.json()?;
     Ok(found
         .into_iter()
         .filter(|container| !container.status.ends_with("(healthy)"))

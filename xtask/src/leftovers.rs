@@ -76,14 +76,14 @@ const LOOPBACK: &str = "127.0.0.1:";
 /// Everything of every installation, or of that one without its registry's.
 pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<Object>> {
     let label = instance.map_or_else(|| INSTANCE.to_owned(), |value| format!("{INSTANCE}={value}"));
-    let filters = utf8_percent_encode(&json!({ "label": [label] }).to_string(), NON_ALPHANUMERIC).to_string();
+    let filters = filters("label", &[&label]);
     let mut objects = Vec::new();
     for (kind, path) in [
         (Kind::Container, "containers/json?all=true&"),
         (Kind::Network, "networks?"),
         (Kind::Volume, "volumes?"),
     ] {
-        let mut value: Value = engine.get(&format!("/{path}filters={filters}")).await?.json()?;
+        let mut value: Value = engine.get(&format!("/{path}{filters}")).await?.json()?;
         if kind == Kind::Volume {
             value = value["Volumes"].take();
         }
@@ -101,12 +101,16 @@ pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<
     Ok(objects)
 }
 
+/// What the engine's lists are asked for, as a query.
+pub(crate) fn filters(name: &str, values: &[&str]) -> String {
+    let text = json!({ name: values }).to_string();
+    format!("filters={}", utf8_percent_encode(&text, NON_ALPHANUMERIC))
+}
+
 /// Whether there is an installation under docker-compose: each has a registry.
 pub(crate) async fn is_any_installed(engine: &Engine) -> Result<bool> {
-    let filters = json!({ "label": [REGISTRY] }).to_string();
-    let filters = utf8_percent_encode(&filters, NON_ALPHANUMERIC);
-    let found: Vec<Value> =
-        engine.get(&format!("/containers/json?all=true&filters={filters}")).await?.json()?;
+    let path = format!("/containers/json?all=true&{}", filters("label", &[REGISTRY]));
+    let found: Vec<Value> = engine.get(&path).await?.json()?;
     Ok(!found.is_empty())
 }
 
@@ -116,9 +120,8 @@ pub(crate) async fn of_registry(engine: &Engine, address: &str) -> Result<Vec<Ob
 }
 
 async fn list_images(engine: &Engine) -> Result<impl Iterator<Item = Object> + use<>> {
-    let filters = json!({ "reference": ["pt-*/*", format!("{LOOPBACK}*/apps/*")] }).to_string();
-    let filters = utf8_percent_encode(&filters, NON_ALPHANUMERIC);
-    Ok(images(engine.get(&format!("/images/json?filters={filters}")).await?.json()?))
+    let filters = filters("reference", &["pt-*/*", &format!("{LOOPBACK}*/apps/*")]);
+    Ok(images(engine.get(&format!("/images/json?{filters}")).await?.json()?))
 }
 
 /// One image for each of its references.
