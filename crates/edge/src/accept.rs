@@ -108,7 +108,11 @@ async fn serve_one<H: Handler>(
         }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
-    let mut draining = pin!(shutdown.draining());
+    // Who came a moment before is about to ask.
+    let mut draining = pin!(async {
+        shutdown.draining().await;
+        pulse.asked(FAREWELL).await;
+    });
     let mut cutting = pin!(shutdown.cutting());
     let mut overdue = pin!(pulse.overdue(&config.timeouts));
     let mut last = pin!(async {

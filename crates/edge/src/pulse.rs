@@ -69,6 +69,15 @@ impl Pulse {
         Busy(Arc::clone(self))
     }
 
+    /// Resolves when a request has begun, or none has within `limit`.
+    pub(crate) async fn asked(&self, limit: Duration) {
+        let given_up = Instant::now() + limit;
+        let silent = || self.busy.load(Relaxed) == 0 && self.idle_since.load(Relaxed) == 0;
+        while silent() && Instant::now() < given_up {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// A piece of a body went on.
     pub(crate) fn progress(&self) {
         self.progress_at.store(self.now(), Relaxed);

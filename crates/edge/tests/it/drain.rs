@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::Instant};
 
 use crate::{
     app::App,
@@ -28,6 +28,24 @@ async fn a_drain_refuses_new_connections_and_finishes_what_is_in_flight() {
     assert_eq!(held.await.expect("ends"), (StatusCode::OK, "held by a".to_owned()));
     stopping.await.expect("stops");
     assert!(began.elapsed() < Duration::from_secs(10), "it does not wait out the grace");
+}
+
+#[tokio::test]
+async fn who_came_a_moment_before_the_drain_is_answered() {
+    let (rig, app) = (Rig::start().await, App::start("a").await);
+    rig.table.apply(&[rig.replica(1, app.addr)]);
+    let addr = rig.addr;
+    let mut fresh = rig.open("").await;
+    // Taken after it: both are at the door.
+    let mut served = rig.open(&format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
+    read_to(&mut served, "hello").await;
+    let shutdown = rig.shutdown.clone();
+    let stopping = tokio::spawn(async move { shutdown.stop(Duration::from_secs(20)).await });
+    eventually("new connections are refused", async || TcpStream::connect(addr).await.is_err()).await;
+    fresh.write_all(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()).await.expect("taken");
+    read_to(&mut fresh, "hello").await;
+    assert!(closes(&mut fresh).await, "it is not kept");
+    stopping.await.expect("stops");
 }
 
 #[tokio::test]
