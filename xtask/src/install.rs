@@ -6,6 +6,7 @@ pub(crate) mod place;
 mod renewal;
 mod report;
 mod settings;
+mod values;
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +25,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use self::settings::{Proxy, Settings};
+use self::{settings::Settings, values::Proxy};
 use crate::{
     apt, base_image, build_memory, builder,
     engine::{self, Engine},

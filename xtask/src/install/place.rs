@@ -14,7 +14,8 @@ use time::OffsetDateTime;
 
 use super::{
     images, inputs,
-    settings::{DEFAULTS, Proxy, REGISTRY, Settings},
+    settings::{DEFAULTS, REGISTRY, Settings},
+    values::Proxy,
 };
 use crate::{engine::Engine, paths, random};
 

@@ -2,21 +2,20 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fs,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::values::{PRODUCTION_CA, Proxy, Tier, authority, email, name, network, port};
 use crate::firewall::Rules;
 
 /// Where an installation is, unless it is told otherwise.
 pub(super) const DIR: &str = "/srv/paastech";
-const STAGING_CA: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
-const PRODUCTION_CA: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// The variable of the registry's port.
 pub(super) const REGISTRY: &str = "PAASTECH_REGISTRY_PORT";
@@ -76,54 +75,6 @@ pub(super) struct Settings {
     tag: Option<String>,
     #[command(flatten)]
     pub(super) firewall: Rules,
-}
-
-/// What an installation is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Tier {
-    /// Trying it on one's own machine
-    Development,
-    /// Tests
-    Test,
-    /// What production will be
-    Staging,
-    /// For users
-    Production,
-}
-
-/// What serves apps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Proxy {
-    /// Our own, over plain HTTP
-    Edge,
-    /// Traefik
-    Traefik,
-}
-
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.to_possible_value().expect("none is hidden").get_name())
-    }
-}
-
-impl fmt::Display for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.to_possible_value().expect("none is hidden").get_name())
-    }
-}
-
-impl FromStr for Tier {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        <Self as ValueEnum>::from_str(text, false)
-    }
-}
-
-impl FromStr for Proxy {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        <Self as ValueEnum>::from_str(text, false)
-    }
 }
 
 impl Settings {
@@ -379,52 +330,6 @@ impl Told<'_> {
         let wrong = |why: String| anyhow!("{}: {key}={text}: {why}", self.file.display());
         *setting = Some(parse(text).map_err(wrong)?);
         Ok(())
-    }
-}
-
-fn port(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| "a port is a number up to 65535".to_owned())
-}
-
-fn network(text: &str) -> Result<String, String> {
-    let private = |ip: Ipv4Addr| ip.is_private() && ip.octets()[3] == 0;
-    match format!("{text}.0").parse() {
-        Ok(ip) if private(ip) => Ok(text.to_owned()),
-        _ => Err("three numbers of a private network, such as 10.187.1".to_owned()),
-    }
-}
-
-fn name(text: &str) -> Result<String, String> {
-    let part = |part: &str| {
-        !part.is_empty()
-            && part.len() <= 63
-            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-    };
-    if text.len() <= 180 && text.split('.').all(part) {
-        Ok(text.to_owned())
-    } else {
-        Err("lower-case letters, digits and hyphens, such as paas.example.org".to_owned())
-    }
-}
-
-fn authority(text: &str) -> Result<String, String> {
-    match text {
-        "staging" => Ok(STAGING_CA.to_owned()),
-        "production" => Ok(PRODUCTION_CA.to_owned()),
-        _ if text.starts_with("https://") && !text.contains(['"', '\n', ' ']) => Ok(text.to_owned()),
-        _ => Err("`staging`, `production`, or the https:// address of an ACME directory".to_owned()),
-    }
-}
-
-fn email(text: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@.+-_".contains(&byte);
-    let parts: Vec<&str> = text.split('@').collect();
-    if text.bytes().all(plain) && parts.len() == 2 && parts.iter().all(|part| !part.is_empty()) {
-        Ok(text.to_owned())
-    } else {
-        Err("an e-mail address, such as root@example.org".to_owned())
     }
 }
 
