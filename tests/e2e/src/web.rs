@@ -61,7 +61,7 @@ impl Site {
 
     /// So many requests in each second, whether or not those before have been answered.
     pub(crate) fn rate(&self, each_second: u32) -> Load {
-        let mut load = Load { stop: Arc::default(), answered: Arc::default(), visitors: JoinSet::new() };
+        let mut load = Load::default();
         let (site, stop, answered) = (self.clone(), load.stop.clone(), load.answered.clone());
         load.visitors.spawn(async move {
             // A late one is made up for.
@@ -92,12 +92,12 @@ impl Site {
 
     /// Visitors who come back until they are told to stop: so many at a time.
     pub(crate) fn load(&self, visitors: usize) -> Load {
-        let load = Load { stop: Arc::default(), answered: Arc::default(), visitors: JoinSet::new() };
-        load.with(self, visitors)
+        Load::default().with(self, visitors)
     }
 }
 
 /// Requests under way.
+#[derive(Default)]
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,

@@ -17,7 +17,7 @@ use paastech_proto::git::{
     ImportEnd, ImportHeader, ImportRepositoryRequest, ListRepositoriesRequest, Scope,
     git_controller_client::GitControllerClient, import_repository_request::Part,
 };
-use paastech_runtime::{Clock, SecretFiles, Transport, secrets::parse_key};
+use paastech_runtime::{Clock, SecretFiles, Transport, chunks::CHUNK, secrets::parse_key};
 use paastech_types::{OperationId, ProjectId};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -41,7 +41,6 @@ const MAX_LINE: u64 = 64 << 20;
 const MAX_SECRET: u64 = 64 << 10;
 /// One repository.
 const IMPORT: Duration = Duration::from_secs(3600);
-const CHUNK: usize = 64 * 1024;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -10,12 +10,11 @@ use bollard::{
     query_parameters::ListContainersOptions,
 };
 use futures_util::TryStreamExt as _;
+use paastech_labels::names::REGISTRY;
 
 use super::Registry;
 use crate::{engine::Engine, error::Error};
 
-/// The label of the registry's container; its value is the installation.
-const LABEL: &str = "paastech.registry";
 const PROGRAM: &str = "docker-registry";
 const COLLECT: &str = "garbage-collect";
 const CONFIG: &str = "/etc/paastech/registry.yml";
@@ -88,7 +87,7 @@ pub(super) fn being_cleaned() -> Error {
 
 /// The running container of the installation's registry.
 async fn container(engine: &Engine) -> Result<Option<String>, Error> {
-    let label = format!("{LABEL}={}", engine.instance);
+    let label = format!("{REGISTRY}={}", engine.instance);
     let options = ListContainersOptions {
         filters: Some([("label".to_owned(), vec![label])].into()),
         ..ListContainersOptions::default()

@@ -25,7 +25,7 @@ pub(crate) async fn start(world: &World, registry: &Registry) {
         format!("{0}:{0}", dir.display()),
     ];
     let instance = &world.config.instance;
-    let labels = [("paastech.registry", instance), (names::INSTANCE, instance)];
+    let labels = [(names::REGISTRY, instance), (names::INSTANCE, instance)];
     let body = ContainerCreateBody {
         image: Some(BASE.to_owned()),
         cmd: Some([PROGRAM, "serve", CONFIG].map(str::to_owned).into()),
