@@ -9,6 +9,10 @@ use std::{
     time::Duration,
 };
 
+/// So many visitors are answered at once, and the others wait: an app that starts a thread for each is ended by its limit
+/// of processes, 256, as soon as the machine is slow.
+const WORKERS: usize = 50;
+
 fn main() {
     if env::args().next().is_some_and(|name| name.ends_with("pre-push")) {
         return hold();
@@ -106,9 +110,12 @@ fn eat() {
 fn serve(address: &str, port: u16) {
     let listener = TcpListener::bind((address, port)).expect("a free port");
     say(&format!("listening on {address}:{port}"));
-    for stream in listener.incoming().flatten() {
-        thread::spawn(move || drop(answer(stream)));
-    }
+    let work = || listener.incoming().flatten().for_each(|stream| drop(answer(stream)));
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(work);
+        }
+    });
 }
 
 fn dial(address: &str) -> &'static str {
@@ -124,8 +131,11 @@ fn reached(addresses: &str) -> String {
         let address = address.to_owned();
         thread::spawn(move || (dial(&address) == "connected").then_some(address))
     };
-    let dials: Vec<_> = addresses.split(',').map(dial).collect();
-    let found: Vec<String> = dials.into_iter().filter_map(|dial| dial.join().expect("dialled")).collect();
+    let mut found = Vec::new();
+    for some in addresses.split(',').collect::<Vec<_>>().chunks(100) {
+        let dials: Vec<_> = some.iter().copied().map(dial).collect();
+        found.extend(dials.into_iter().filter_map(|dial| dial.join().expect("dialled")));
+    }
     found.join(",")
 }
 

@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use reqwest::{Client, Response, StatusCode, Url, header::RETRY_AFTER};
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
+
+/// How many requests at a steady rate are under way at most.
+const UNDER_WAY: usize = 100;
 
 /// How an app answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,19 +62,22 @@ impl Site {
         Page::read(self.client.post(self.url.join(path)?).json(body).send().await?).await
     }
 
-    /// So many requests in each second, whether or not those before have been answered.
+    /// So many requests in each second, whether or not those before have been answered; but where the machine is too slow
+    /// for that, no more than `UNDER_WAY` at once.
     pub(crate) fn rate(&self, each_second: u32) -> Load {
         let mut load = Load::default();
         let (site, stop, answered) = (self.clone(), load.stop.clone(), load.answered.clone());
         load.visitors.spawn(async move {
             // A late one is made up for.
             let mut next = tokio::time::interval(Duration::from_secs(1) / each_second);
-            let mut requests = JoinSet::new();
+            let (mut requests, places) = (JoinSet::new(), Arc::new(Semaphore::new(UNDER_WAY)));
             while !stop.load(Ordering::Relaxed) {
                 next.tick().await;
+                let place = places.clone().acquire_owned().await.expect("nobody closes it");
                 let (site, answered) = (site.clone(), answered.clone());
                 requests.spawn(async move {
                     let failure = site.fails().await;
+                    drop(place);
                     answered.fetch_add(1, Ordering::Relaxed);
                     failure
                 });

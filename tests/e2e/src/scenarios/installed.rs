@@ -203,7 +203,7 @@ pub(super) async fn twenty_redeployments_lose_no_request(platform: &Platform) {
         failures.len(),
         &failures[..3.min(failures.len())]
     );
-    assert!(ended as f64 > 95.0 * seconds, "{ended} requests in {seconds} s");
+    assert!(ended > 20 * 100, "{ended} requests in {seconds} s are no load");
 }
 
 pub(super) async fn a_moved_installation_is_restored_and_pushed_to_again(platform: &Platform) {
