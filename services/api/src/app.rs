@@ -54,15 +54,37 @@ impl App {
 
 /// The address of a project's app.
 pub(crate) fn app_url(config: &Config, project: ProjectId) -> String {
-    let scheme = match config.app_scheme {
-        AppScheme::Http => "http",
-        AppScheme::Https => "https",
+    let (scheme, own) = match config.app_scheme {
+        AppScheme::Http => ("http", 80),
+        AppScheme::Https => ("https", 443),
     };
-    let port = config.app_port.map_or_else(String::new, |port| format!(":{port}"));
+    let port =
+        config.app_port.filter(|&port| port != own).map_or_else(String::new, |port| format!(":{port}"));
     format!("{scheme}://{project}.user-app.{}{port}", config.domain)
 }
 
 /// Where a project is pushed to.
 pub(crate) fn git_url(config: &Config, project: ProjectId) -> String {
     format!("ssh://git@{}:{}/{project}", config.git.host, config.git.port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_the_port_that_its_scheme_does_not_mean() {
+        let url = |app_scheme, app_port| {
+            let config =
+                Config { app_scheme, app_port, domain: "example.org".to_owned(), ..Config::default() };
+            let project = ProjectId::new();
+            app_url(&config, project).replace(&project.to_string(), "project")
+        };
+        let default = "https://project.user-app.example.org";
+        assert_eq!(url(AppScheme::Https, None), default);
+        assert_eq!(url(AppScheme::Https, Some(443)), default);
+        assert_eq!(url(AppScheme::Https, Some(80)), format!("{default}:80"));
+        assert_eq!(url(AppScheme::Http, Some(80)), "http://project.user-app.example.org");
+        assert_eq!(url(AppScheme::Http, Some(443)), "http://project.user-app.example.org:443");
+    }
 }
