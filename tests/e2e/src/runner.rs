@@ -1,19 +1,27 @@
 //! Runs the scenarios of a shape: those that share an installation on one, the others each on its own.
 
-use std::{pin::Pin, process::ExitCode, sync::Arc};
+use std::{
+    pin::Pin,
+    process::ExitCode,
+    sync::{Arc, LazyLock},
+};
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rustix::process::geteuid;
 use tokio::{
     runtime::{Handle, Runtime},
-    sync::OnceCell,
+    signal::unix::{SignalKind, signal},
+    sync::{OnceCell, watch},
 };
 
 use crate::{Platform, Setup, Shape, scenarios};
 
 /// More than there are cores: a scenario mostly waits.
 const THREADS: usize = 4;
+
+/// Whether a signal came.
+static INTERRUPTED: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
 
 type Body = fn(Arc<Platform>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -34,6 +42,7 @@ pub fn run(shape: Shape) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let runtime = Runtime::new().expect("threads can be started");
+    runtime.block_on(async { listen().expect("signals can be listened for") });
     let mut all: Vec<Scenario> =
         scenarios::all().into_iter().filter(|found| found.shapes.contains(&shape)).collect();
     all.sort_by_key(|scenario| scenario.own.is_some());
@@ -54,6 +63,9 @@ fn trial(shape: Shape, scenario: Scenario, common: Arc<Shared>, handle: Handle) 
     Trial::ignorable_test(name, move || {
         if scenario.own.is_some_and(|setup| setup.disk_mib > 0 || setup.firewall) && !geteuid().is_root() {
             return Ok(Completion::ignored_with("only root can mount a small disk or load rules"));
+        }
+        if *INTERRUPTED.borrow() {
+            return Err(Failed::from("interrupted"));
         }
         handle.block_on(async {
             let outcome = match scenario.own {
@@ -82,9 +94,40 @@ async fn on_its_own(shape: Shape, setup: Setup, body: Body) -> Result<()> {
     outcome.and(stop(platform).await)
 }
 
+/// Ctrl-C and SIGTERM end the scenarios, so that each installation is removed as after any failure.
+fn listen() -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        INTERRUPTED.send_replace(true);
+    });
+    Ok(())
+}
+
+async fn interrupted() {
+    INTERRUPTED
+        .subscribe()
+        .wait_for(|&interrupted| interrupted)
+        .await
+        .expect("it lives as long as the process");
+}
+
 /// A panic of the scenario is its failure, shown with what the programs logged.
 async fn on(platform: Arc<Platform>, body: Body) -> Result<()> {
-    match tokio::spawn(body(platform.clone())).await {
+    let mut scenario = tokio::spawn(body(platform.clone()));
+    let ended = tokio::select! {
+        ended = &mut scenario => ended,
+        () = interrupted() => {
+            scenario.abort();
+            drop(scenario.await);
+            anyhow::bail!("interrupted");
+        }
+    };
+    match ended {
         Ok(()) => platform.check().await,
         Err(panic) => {
             let panic = panic.into_panic();

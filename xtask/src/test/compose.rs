@@ -47,6 +47,14 @@ pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
     if previous.is_none() {
         println!("there is no commit before this one: upgrades are from this one");
     }
+    let outcome = scenarios(suite, tally, &binaries, previous.as_deref().unwrap_or(&binaries)).await;
+    for tag in [TAG, PREVIOUS_TAG] {
+        images::remove(&engine, tag).await?;
+    }
+    outcome
+}
+
+async fn scenarios(suite: &mut Suite, tally: &mut Tally, binaries: &Path, previous: &Path) -> Result<()> {
     let programs = suite.programs().await?.select(|test| test.is_in(E2E));
     for test in programs.iter().filter(|test| matches!(test.target.as_str(), "compose" | "traefik")) {
         if test.target == "traefik" && env::var_os(TRAEFIK_BIN).is_none() {
@@ -55,13 +63,10 @@ pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
             continue;
         }
         let mut command = suite.command(test);
-        command.env("PAASTECH_BIN_DIR", &binaries).env("PAASTECH_TEST_TAG", TAG);
-        command.env("PAASTECH_PREVIOUS_BIN_DIR", previous.as_ref().unwrap_or(&binaries));
+        command.env("PAASTECH_BIN_DIR", binaries).env("PAASTECH_TEST_TAG", TAG);
+        command.env("PAASTECH_PREVIOUS_BIN_DIR", previous);
         command.env("PAASTECH_TEST_PREVIOUS_TAG", PREVIOUS_TAG);
         tally.tests(&test.name(), &mut command).await?;
-    }
-    for tag in [TAG, PREVIOUS_TAG] {
-        images::remove(&engine, tag).await?;
     }
     Ok(())
 }

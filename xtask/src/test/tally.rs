@@ -14,7 +14,7 @@ use crate::interrupt;
 /// No program of tests takes longer, unless it hangs; the scenarios under docker-compose take 20 on a slow machine.
 const LONGEST: Duration = Duration::from_mins(40);
 /// After a signal, tests have this long to end.
-const GRACE: Duration = Duration::from_secs(20);
+const GRACE: Duration = Duration::from_secs(60);
 
 /// The totals so far.
 #[derive(Debug, Default)]
