@@ -1,6 +1,6 @@
 //! Built images in a real registry: pushed by digest, had again from there, and removed.
 
-use std::time::Duration;
+use std::{fs::File, time::Duration};
 
 use paastech_proto::pomegranate::{self as proto, BuildOutcome, BuildResult};
 use paastech_registry::{
@@ -295,7 +295,7 @@ fn pushes_wait_for_a_collection_also_for_one_that_an_earlier_process_began() {
         world.says(second, "Built an image").await;
         tokio::time::sleep(Duration::from_secs(limit.into())).await;
         assert_eq!(registry.stored_bytes(), 0, "nobody sends anything");
-        std::fs::write(&pipe, "no link").expect("written");
+        File::options().write(true).open(&pipe).expect("let go");
         let (lines, result) = world.follow(second).await;
         assert_eq!(result.outcome(), BuildOutcome::Succeeded, "{} {lines:#?}", result.message);
         let failed = collection.await.expect("no panic").expect_err("it has read no link");

@@ -45,7 +45,8 @@ pub(crate) async fn start(world: &World, registry: &Registry) {
     registry.await_answer();
 }
 
-/// Makes the next collection wait until the returned pipe is written to: it reads it as a link to a manifest.
+/// Makes the next collection wait until the returned pipe is opened for writing: it opens it as a link to a manifest. It
+/// may close it before anything can be written, as nobody seeks in a pipe.
 pub(crate) fn hold_collection(registry: &Registry) -> PathBuf {
     let repository = registry.dir().join("data/docker/registry/v2/repositories/apps/held");
     let dir = repository.join("_manifests/revisions/sha256").join("a".repeat(64));
