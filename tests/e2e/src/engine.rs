@@ -102,6 +102,13 @@ impl Engine {
         Ok(found.into_iter().filter_map(|network| network.id).collect())
     }
 
+    /// Those of all networks, whoever has them, such as `10.187.1.0/28`.
+    pub(crate) async fn subnets(&self) -> Result<Vec<String>> {
+        let found = self.docker.list_networks(None).await?;
+        let all = found.into_iter().filter_map(|network| network.ipam?.config).flatten();
+        Ok(all.filter_map(|config| config.subnet).collect())
+    }
+
     /// Images are known by their names: one image may be that of several installations.
     async fn images(&self, project: &str) -> Result<Vec<String>> {
         let prefix = image_prefix(&self.instance);

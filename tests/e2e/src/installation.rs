@@ -2,12 +2,12 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs, iter,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU8, Ordering},
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::process::Command;
 
 use crate::{
@@ -21,39 +21,43 @@ use crate::{
 const TAG: &str = "PAASTECH_TEST_TAG";
 /// Names that of the images of the commit before.
 const PREVIOUS_TAG: &str = "PAASTECH_TEST_PREVIOUS_TAG";
-/// Each installation has networks of its own.
+/// The next installation's networks.
 static NETWORK: AtomicU8 = AtomicU8::new(100);
 
 /// One that is there.
 pub(crate) struct Installation {
     dir: PathBuf,
     home: PathBuf,
-    /// What docker-compose calls it.
+    /// What docker-compose calls it: nothing that a killed run has left is taken for its own.
     pub(crate) name: String,
-    /// `10.187.<network>`.
-    network: u8,
+    /// The first three numbers of its networks.
+    network: String,
     shape: Shape,
 }
 
 impl Installation {
     /// One that is not there yet, and has a name already.
-    pub(crate) fn new(shape: Shape, home: &Path) -> Self {
-        let network = NETWORK.fetch_add(1, Ordering::Relaxed);
-        let dir = home.join("installation");
-        Self { dir, home: home.to_owned(), name: format!("pt-e2e-{network}"), network, shape }
+    pub(crate) async fn new(shape: Shape, home: &Path, engine: &Engine) -> Result<Self> {
+        let taken = engine.subnets().await?;
+        let is_free = |own: &String| !taken.iter().any(|subnet| subnet.starts_with(&format!("{own}.")));
+        let numbers = iter::repeat_with(|| NETWORK.fetch_add(1, Ordering::Relaxed));
+        let mut networks =
+            numbers.take_while(|number| *number < u8::MAX).map(|number| format!("10.187.{number}"));
+        let network = networks.find(is_free).context("no networks are free")?;
+        let name = home.file_name().context("it has a name")?.to_string_lossy().to_lowercase();
+        Ok(Self { dir: home.join("installation"), home: home.to_owned(), name, network, shape })
     }
 
     /// Installs it, beside whatever else there is.
     pub(crate) async fn install(&self, setup: Setup, ports: &Ports) -> Result<()> {
         fs::create_dir(&self.dir)?;
         fs::write(self.dir.join("settings.toml"), toml::to_string(&config::installation(setup.roomy))?)?;
-        let network = format!("10.187.{}", self.network);
         let mut xtask = if setup.previous {
             self.installer(&binaries::previous()?, tag(PREVIOUS_TAG))
         } else {
             self.installer(&binaries::directory()?, tag(TAG))
         };
-        xtask.args(["--tier", "test", "--name", &self.name, "--network", &network]);
+        xtask.args(["--tier", "test", "--name", &self.name, "--network", &self.network]);
         for (flag, address) in [
             ("--http-port", ports.edge),
             ("--ssh-port", ports.ssh),

@@ -189,7 +189,7 @@ impl Platform {
         firewall: Option<Firewall>,
     ) -> Result<Self> {
         let ports = Ports::in_a_row()?;
-        let installation = Installation::new(shape, dir.path());
+        let installation = Installation::new(shape, dir.path(), &engine).await?;
         let mut mounted = None;
         if setup.disk_mib > 0 {
             let disk = engine.make_volume(&format!("{}_postgres", installation.name)).await?;
