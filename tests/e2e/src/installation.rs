@@ -150,10 +150,10 @@ impl Installation {
         run(up).await
     }
 
-    /// Takes it down.
-    pub(crate) async fn down(&self) -> Result<()> {
+    /// Takes it down; `--timeout 0` waits for nothing that is under way.
+    pub(crate) async fn down(&self, options: &[&str]) -> Result<()> {
         let mut down = self.compose();
-        down.arg("down");
+        down.arg("down").args(options);
         run(down).await
     }
 

@@ -27,6 +27,7 @@ use crate::{
     installation::Installation,
     process::{self, Process},
     push::capture,
+    runner,
     web::Site,
 };
 
@@ -446,7 +447,7 @@ impl Platform {
                     process.stop().await.expect("a program ends by SIGTERM");
                 }
             }
-            Programs::Installation(installation, _) => installation.down().await.expect("down"),
+            Programs::Installation(installation, _) => installation.down(&[]).await.expect("down"),
         }
     }
 
@@ -514,14 +515,20 @@ impl Platform {
 
     /// Ends the programs and removes everything; fails when something did not end well.
     pub(crate) async fn stop(self) -> Result<()> {
+        // Nobody waits for a build any more.
+        let at_once = runner::is_interrupted();
         let mut failures = Vec::new();
         match &self.programs {
             Programs::Processes(processes) => {
                 for process in processes.lock().await.iter_mut().rev() {
-                    failures.extend(process.stop().await.err());
+                    let ended = if at_once { process.kill().await } else { process.stop().await };
+                    failures.extend(ended.err());
                 }
             }
-            Programs::Installation(installation, _) => failures.extend(installation.down().await.err()),
+            Programs::Installation(installation, _) => {
+                let options: &[_] = if at_once { &["--timeout", "0"] } else { &[] };
+                failures.extend(installation.down(options).await.err());
+            }
         }
         failures.extend(self.processes_left().await.err());
         failures.extend(self.engine.clean().await.err());

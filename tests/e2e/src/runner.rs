@@ -64,7 +64,7 @@ fn trial(shape: Shape, scenario: Scenario, common: Arc<Shared>, handle: Handle) 
         if scenario.own.is_some_and(|setup| setup.disk_mib > 0 || setup.firewall) && !geteuid().is_root() {
             return Ok(Completion::ignored_with("only root can mount a small disk or load rules"));
         }
-        if *INTERRUPTED.borrow() {
+        if is_interrupted() {
             return Err(Failed::from("interrupted"));
         }
         handle.block_on(async {
@@ -106,6 +106,10 @@ fn listen() -> Result<()> {
         INTERRUPTED.send_replace(true);
     });
     Ok(())
+}
+
+pub(crate) fn is_interrupted() -> bool {
+    *INTERRUPTED.borrow()
 }
 
 async fn interrupted() {
