@@ -2,6 +2,7 @@
 # BASE is paastech/base:12: Debian 12 with Python and the host's CA bundle.
 ARG BASE
 FROM ${BASE} AS common
+LABEL io.paastech.service=""
 RUN groupadd --system --gid 870 paastech && \
     useradd --system --uid 870 --gid 870 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin paastech && \
     install --directory --owner=870 --group=870 --mode=0700 \

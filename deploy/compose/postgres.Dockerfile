@@ -2,6 +2,7 @@
 # BASE is paastech/base:12.
 ARG BASE
 FROM ${BASE}
+LABEL io.paastech.service=""
 COPY apt /etc/apt/sources.list.d
 RUN mkdir -p /etc/postgresql-common && \
     echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf && \

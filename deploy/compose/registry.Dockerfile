@@ -2,6 +2,7 @@
 # `cargo xtask install`. BASE is paastech/base:12.
 ARG BASE
 FROM ${BASE}
+LABEL io.paastech.service=""
 COPY apt /etc/apt/sources.list.d
 RUN apt-get update && \
     cd /tmp && apt-get download docker-registry && dpkg --extract docker-registry_*.deb /tmp/registry && \

@@ -2,6 +2,7 @@
 # BASE is paastech/base:12.
 ARG BASE
 FROM ${BASE}
+LABEL io.paastech.service=""
 COPY bin/traefik /usr/local/bin/
 USER 870:870
 CMD ["traefik"]

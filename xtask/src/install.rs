@@ -86,12 +86,13 @@ pub(crate) async fn images(options: ImageOptions) -> Result<()> {
     let engine = engine::ensure().await?;
     base_image::ensure(&engine).await?;
     let binaries = up::build(&images::PACKAGES, true).await?;
-    images::ensure(&engine, &binaries, &options.tag).await
+    images::ensure(&engine, &binaries, &options.tag).await?;
+    images::sweep(&engine).await
 }
 
 /// What to remove.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cargo xtask uninstall --data")]
+#[command(after_help = "Example:\n  cargo xtask uninstall --data --images")]
 pub(crate) struct UninstallOptions {
     /// The folder that `install` was given
     #[arg(long, value_name = "DIR", default_value = settings::DIR)]
@@ -99,6 +100,9 @@ pub(crate) struct UninstallOptions {
     /// Remove the database, the repositories, the apps and the secrets too
     #[arg(long)]
     data: bool,
+    /// Remove the services' images too, but for those that another installation runs
+    #[arg(long)]
+    images: bool,
 }
 
 /// Installs, or brings what is installed up to date.
@@ -136,6 +140,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     ensure_database(&settings).await?;
     start(&settings, &engine).await?;
     if !options.prepared {
+        images::sweep(&engine).await?;
         renewal::keep(&settings).await?;
     }
     let cli =
@@ -182,7 +187,11 @@ async fn ensure_traefik(engine: &Engine, settings: &Settings) -> Result<()> {
 pub(crate) async fn uninstall(options: UninstallOptions) -> Result<()> {
     ensure!(geteuid().is_root(), "uninstalling needs root: `sudo cargo xtask uninstall`");
     let engine = engine::find().await?;
+    let tag = place::tag(&options.dir)?;
     remove(&engine, &options.dir, options.data).await?;
+    if options.images {
+        images::remove(&engine, &tag).await?;
+    }
     if options.data {
         if !leftovers::is_any_installed(&engine).await? {
             drop(std::fs::remove_file(SYSCTL));
@@ -302,7 +311,7 @@ async fn ill(engine: &Engine, name: &str) -> Result<Vec<String>> {
         labels: BTreeMap<String, String>,
         status: String,
     }
-    let filters = leftovers::filters("label", &[&format!("com.docker.compose.project={name}")]);
+    let filters = leftovers::filters([("label", &[&format!("com.docker.compose.project={name}")])]);
     let found: Vec<Container> = engine.get(&format!("/containers/json?all=true&{filters}")).await?.json()?;
     Ok(found
         .into_iter()

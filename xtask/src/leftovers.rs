@@ -76,7 +76,7 @@ const LOOPBACK: &str = "127.0.0.1:";
 /// Everything of every installation, or of that one without its registry's.
 pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<Object>> {
     let label = instance.map_or_else(|| INSTANCE.to_owned(), |value| format!("{INSTANCE}={value}"));
-    let filters = filters("label", &[&label]);
+    let filters = filters([("label", &[&label])]);
     let mut objects = Vec::new();
     for (kind, path) in [
         (Kind::Container, "containers/json?all=true&"),
@@ -102,14 +102,14 @@ pub(crate) async fn list(engine: &Engine, instance: Option<&str>) -> Result<Vec<
 }
 
 /// What the engine's lists are asked for, as a query.
-pub(crate) fn filters(name: &str, values: &[&str]) -> String {
-    let text = json!({ name: values }).to_string();
+pub(crate) fn filters<const N: usize>(by: [(&str, &[&str]); N]) -> String {
+    let text = json!(BTreeMap::from(by)).to_string();
     format!("filters={}", utf8_percent_encode(&text, NON_ALPHANUMERIC))
 }
 
 /// Whether there is an installation under docker-compose: each has a registry.
 pub(crate) async fn is_any_installed(engine: &Engine) -> Result<bool> {
-    let path = format!("/containers/json?all=true&{}", filters("label", &[REGISTRY]));
+    let path = format!("/containers/json?all=true&{}", filters([("label", &[REGISTRY])]));
     let found: Vec<Value> = engine.get(&path).await?.json()?;
     Ok(!found.is_empty())
 }
@@ -120,7 +120,7 @@ pub(crate) async fn of_registry(engine: &Engine, address: &str) -> Result<Vec<Ob
 }
 
 async fn list_images(engine: &Engine) -> Result<impl Iterator<Item = Object> + use<>> {
-    let filters = filters("reference", &["pt-*/*", &format!("{LOOPBACK}*/apps/*")]);
+    let filters = filters([("reference", &["pt-*/*", &format!("{LOOPBACK}*/apps/*")])]);
     Ok(images(engine.get(&format!("/images/json?{filters}")).await?.json()?))
 }
 

@@ -2,20 +2,24 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use anyhow::Result;
-use http::Method;
+use anyhow::{Result, bail, ensure};
+use http::{Method, StatusCode};
+use serde::Deserialize;
 
 use crate::{
     base_image,
     builder::{context::Context, images},
     engine::Engine,
     http as client,
+    leftovers::filters,
 };
 
 const DOCKERFILE: &str = "deploy/compose/images.Dockerfile";
 const TRAEFIK: &str = "deploy/compose/traefik.Dockerfile";
 /// What is Debian's as it is, each in a Dockerfile of its name.
 const PACKAGED: [&str; 2] = ["postgres", "registry"];
+/// What they and the stages they are made in bear.
+const LABEL: &str = "io.paastech.service";
 /// What the images' names begin with.
 pub(crate) const REPOSITORY: &str = "paastech";
 /// The targets of the Dockerfile.
@@ -79,10 +83,38 @@ pub(super) async fn traefik(engine: &Engine, program: &Path, tag: &str) -> Resul
     images::make(engine, "", &image, context, (base_image::IMAGE, base.as_str()), BTreeMap::new()).await
 }
 
-/// Removes those of this tag.
+/// Removes those of this tag, but for what another installation runs.
 pub(crate) async fn remove(engine: &Engine, tag: &str) -> Result<()> {
     for target in TARGETS.into_iter().chain(PACKAGED).chain(["traefik"]) {
-        engine.call(Method::DELETE, &format!("/images/{REPOSITORY}/{target}:{tag}"), client::empty()).await?;
+        let path = format!("/images/{REPOSITORY}/{target}:{tag}");
+        let answer = engine.call(Method::DELETE, &path, client::empty()).await?;
+        let status = answer.status;
+        if !status.is_success() && ![StatusCode::NOT_FOUND, StatusCode::CONFLICT].contains(&status) {
+            bail!("the engine did not remove the image {REPOSITORY}/{target}:{tag}: {}", answer.text());
+        }
     }
+    sweep(engine).await
+}
+
+/// Removes those that newer ones have replaced, and what making them has left.
+pub(crate) async fn sweep(engine: &Engine) -> Result<()> {
+    let answer = engine.call(Method::POST, &format!("/images/prune?{}", nameless()), client::empty()).await?;
+    ensure!(answer.status.is_success(), "the engine did not remove old images: {}", answer.text());
     Ok(())
+}
+
+/// Those that `sweep` removes.
+pub(crate) async fn replaced(engine: &Engine) -> Result<Vec<String>> {
+    let found: Vec<Listed> = engine.get(&format!("/images/json?{}", nameless())).await?.json()?;
+    Ok(found.into_iter().map(|image| image.id).collect())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Listed {
+    id: String,
+}
+
+fn nameless() -> String {
+    filters([("dangling", &["true"]), ("label", &[LABEL])])
 }

@@ -201,6 +201,11 @@ pub(super) fn registry(dir: &Path) -> Result<String> {
     Ok(format!("127.0.0.1:{}", variable(dir, REGISTRY)?))
 }
 
+/// What its images' names end with.
+pub(super) fn tag(dir: &Path) -> Result<String> {
+    variable(dir, "PAASTECH_TAG")
+}
+
 /// What docker-compose calls it.
 pub(super) fn name(dir: &Path) -> Result<String> {
     variable(dir, "COMPOSE_PROJECT_NAME")

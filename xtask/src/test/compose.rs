@@ -51,6 +51,7 @@ pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
     for tag in [TAG, PREVIOUS_TAG] {
         images::remove(&engine, tag).await?;
     }
+    tally.check("no image of a service under test is left", &images::replaced(&engine).await?);
     outcome
 }
 
