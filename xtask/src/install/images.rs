@@ -1,6 +1,9 @@
 //! The images of the services, from binaries built here.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use anyhow::{Result, bail, ensure};
 use http::{Method, StatusCode};
@@ -98,23 +101,20 @@ pub(crate) async fn remove(engine: &Engine, tag: &str) -> Result<()> {
 
 /// Removes those that newer ones have replaced, and what making them has left.
 pub(crate) async fn sweep(engine: &Engine) -> Result<()> {
-    let answer = engine.call(Method::POST, &format!("/images/prune?{}", nameless()), client::empty()).await?;
+    let filters = filters([("dangling", &["true"]), ("label", &[LABEL])]);
+    let answer = engine.call(Method::POST, &format!("/images/prune?{filters}"), client::empty()).await?;
     ensure!(answer.status.is_success(), "the engine did not remove old images: {}", answer.text());
     Ok(())
 }
 
-/// Those that `sweep` removes.
-pub(crate) async fn replaced(engine: &Engine) -> Result<Vec<String>> {
-    let found: Vec<Listed> = engine.get(&format!("/images/json?{}", nameless())).await?.json()?;
+/// The ids of all, whatever their tags, and of the stages they were made in.
+pub(crate) async fn ids(engine: &Engine) -> Result<BTreeSet<String>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Listed {
+        id: String,
+    }
+    let filters = filters([("label", &[LABEL])]);
+    let found: Vec<Listed> = engine.get(&format!("/images/json?{filters}")).await?.json()?;
     Ok(found.into_iter().map(|image| image.id).collect())
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listed {
-    id: String,
-}
-
-fn nameless() -> String {
-    filters([("dangling", &["true"]), ("label", &[LABEL])])
 }

@@ -39,6 +39,7 @@ pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
     reader.arg(paths::workspace().join("deploy/compose/docker-compose.yml"));
     tally.command("Compose v2 takes the compose file", &mut reader).await?;
     let engine = suite.engine().await?;
+    let images_before = images::ids(&engine).await?;
     let binaries = suite.programs().await?.binaries.clone();
     if let Some(traefik) = env::var_os(TRAEFIK_BIN) {
         acme::run(Path::new(&traefik), suite.temporary(), tally).await?;
@@ -51,7 +52,8 @@ pub(crate) async fn run(suite: &mut Suite, tally: &mut Tally) -> Result<()> {
     for tag in [TAG, PREVIOUS_TAG] {
         images::remove(&engine, tag).await?;
     }
-    tally.check("no image of a service under test is left", &images::replaced(&engine).await?);
+    let left = images::ids(&engine).await?.difference(&images_before).cloned().collect::<Vec<_>>();
+    tally.check("no image of a service under test is left", &left);
     outcome
 }
 
