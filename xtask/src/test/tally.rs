@@ -3,6 +3,7 @@
 use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
@@ -13,7 +14,7 @@ use crate::interrupt;
 
 /// No program of tests takes longer, unless it hangs; the scenarios under docker-compose take 20 on a slow machine.
 const LONGEST: Duration = Duration::from_mins(40);
-/// After a signal, tests have this long to end.
+/// After a signal, that of the limit too, tests have this long to end.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// The totals so far.
@@ -77,17 +78,28 @@ impl Tally {
         let failed_before = self.failed();
         let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the tests")?;
         println!("-- {name}");
-        let _registered = child.id().map(interrupt::Registered::new);
+        let id = child.id();
+        let _registered = id.map(interrupt::Registered::new);
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
-        let ended = async {
-            while let Some(line) = lines.next_line().await? {
-                self.read_line(name, &line);
+        let status = {
+            let ended = async {
+                while let Some(line) = lines.next_line().await? {
+                    self.read_line(name, &line);
+                }
+                anyhow::Ok(child.wait().await?)
+            };
+            tokio::pin!(ended);
+            tokio::select! {
+                status = &mut ended => status?,
+                () = sleep(LONGEST) => {
+                    if let Some(id) = id.and_then(|id| Pid::from_raw(id.cast_signed())) {
+                        kill_process(id, Signal::TERM)?;
+                    }
+                    drop(timeout(GRACE, ended).await);
+                    bail!("{name} takes too long")
+                }
+                () = async { interrupt::wait().await; sleep(GRACE).await } => bail!("interrupted"),
             }
-            anyhow::Ok(child.wait().await?)
-        };
-        let status = tokio::select! {
-            status = timeout(LONGEST, ended) => status.with_context(|| format!("{name} takes too long"))??,
-            () = async { interrupt::wait().await; sleep(GRACE).await } => bail!("interrupted"),
         };
         interrupt::check()?;
         if !status.success() && self.failed() == failed_before {
